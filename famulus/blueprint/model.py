@@ -1,0 +1,68 @@
+"""What a workflow is: nodes that name an implementation, and edges between them.
+
+Plain values, made by the codec from JSON or by hand in tests. Everything that can be said about a node stands
+here; what it means stands in `famulus.flow`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from famulus.ids import BlueprintId, NodeId
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class JoinPolicy(StrEnum):
+    """When a node with several predecessors starts."""
+
+    ALL = "all"
+    """Every predecessor has completed or is settled, and at least one edge fired."""
+    ANY = "any"
+    """The first edge fires; once per run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    max_attempts: int = 1
+    """Attempts in all, the first included (`maxRetries` in the JSON, where 0 means 1)."""
+    retry_delay_ms: int = 0
+    timeout_ms: int | None = None
+    """Limit of one attempt."""
+    fallback: NodeId | None = None
+    join: JoinPolicy = JoinPolicy.ALL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    id: NodeId
+    uses: str
+    """The name of a registered implementation."""
+    params: Mapping[str, Any] = NOTHING
+    inputs: str | Mapping[str, Any] | None = None
+    """Where the input comes from; ``None``: what the edges deliver. Values of a map that are no strings fail the step."""
+    config: NodeConfig = field(default_factory=NodeConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    source: NodeId
+    target: NodeId
+    action: str | None = None
+    condition: str | None = None
+    transform: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    id: BlueprintId
+    version: str
+    """As given in the metadata, else the first 12 digits of the content digest."""
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...] = ()
+    metadata: Mapping[str, Any] = NOTHING
+    """Kept as it came. Read: ``version``, ``cycleEntryPoints``, ``expressionLanguage`` (``path`` or ``cel``)."""

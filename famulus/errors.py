@@ -1,0 +1,135 @@
+"""What can go wrong, as types.
+
+    FamulusError
+    ├── TerminalError              trying again changes nothing
+    │   ├── BadRecordError         a record that cannot be handled: it becomes a dead letter
+    │   ├── BlueprintError         a blueprint that cannot be used; carries every problem with its path
+    │   ├── BlueprintNotFoundError
+    │   ├── BlueprintConflictError the same id and version with other content
+    │   ├── RunNotFoundError
+    │   ├── RunConflictError       the same run id with another input or blueprint
+    │   ├── ExpressionError        a condition or transform that cannot be compiled or evaluated
+    │   ├── InputError             what a node is given does not fit what it asks for
+    │   ├── OutputError            what a node gave cannot be stored
+    │   ├── SettingsError          a setting is missing or wrong; names the variable
+    │   └── NonRetryableError      raised by node authors: fail the step now
+    └── RetryableError             may go through later
+        ├── StoreUnavailableError
+        ├── JoinsUnavailableError
+        ├── BusUnavailableError
+        └── OwnershipLostError     the run belongs to another worker now
+
+A message says what happened, where, and what to do. The same facts stand as attributes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FamulusError(Exception):
+    """The base of every error that famulus raises on purpose."""
+
+
+class TerminalError(FamulusError):
+    """Trying again changes nothing."""
+
+
+class RetryableError(FamulusError):
+    """May go through later; ``retry_after`` is a hint in seconds, or ``None``."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BadRecordError(TerminalError):
+    """A record that cannot be handled. ``code`` is stable and goes into the dead letter's headers."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BlueprintError(TerminalError):
+    """A blueprint that cannot be used. ``problems`` holds one sentence each, with its path first."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class BlueprintNotFoundError(TerminalError):
+    def __init__(self, blueprint_id: str, version: str | None = None) -> None:
+        which = f"blueprint {blueprint_id!r}" + (f" version {version!r}" if version else "")
+        super().__init__(
+            f"{which} is not registered: push it with `famulus blueprint push`, or name its folder in FAMULUS_BLUEPRINTS"
+        )
+        self.blueprint_id = blueprint_id
+        self.version = version
+
+
+class BlueprintConflictError(TerminalError):
+    def __init__(self, blueprint_id: str, version: str, *, registered: str, offered: str) -> None:
+        super().__init__(
+            f"blueprint {blueprint_id!r} version {version!r} is already registered with other content "
+            f"(digest {registered[:12]}, offered {offered[:12]}): give the new one another metadata.version"
+        )
+        self.blueprint_id = blueprint_id
+        self.version = version
+
+
+class RunNotFoundError(TerminalError):
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id!r} does not exist: list the runs with `famulus run ls`")
+        self.run_id = run_id
+
+
+class RunConflictError(TerminalError):
+    def __init__(self, run_id: str, detail: str) -> None:
+        super().__init__(f"run {run_id!r} already exists with {detail}: use another run id")
+        self.run_id = run_id
+        self.detail = detail
+
+
+class ExpressionError(TerminalError):
+    def __init__(self, message: str, *, expression: str) -> None:
+        super().__init__(f"{message} in expression {expression[:200]!r}")
+        self.expression = expression
+
+
+class InputError(TerminalError):
+    """What a node is given does not fit what it asks for."""
+
+
+class OutputError(TerminalError):
+    """What a node gave cannot be stored."""
+
+
+class SettingsError(TerminalError):
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable}: {problem}")
+        self.variable = variable
+
+
+class NonRetryableError(TerminalError):
+    """Raise it in a node to fail the step at once, whatever attempts are left."""
+
+
+class StoreUnavailableError(RetryableError):
+    """The context store did not answer, or answered that it cannot now; the write may or may not have happened."""
+
+
+class JoinsUnavailableError(RetryableError):
+    """Redis did not answer. The rows know the same, so nothing is lost."""
+
+
+class BusUnavailableError(RetryableError):
+    """The broker did not acknowledge a record; it may or may not be on the topic."""
+
+
+class OwnershipLostError(RetryableError):
+    """The partition of the run was given to another worker; that one goes on with the run."""

@@ -1,0 +1,284 @@
+"""What the engine needs from the world. Each adapter keeps these contracts; one suite (`tests/contract`) asks all of them.
+
+Rules for every method that writes:
+
+* It is safe to repeat: the second identical call changes nothing.
+* When it returns, the write is durable. When it raises `RetryableError`, the write may or may not have happened.
+* Rows of a run carry a stamp (`famulus.ids.Stamp`). A write never replaces a row with an equal or higher stamp.
+
+Values travel as bytes of JSON: what they mean is not an adapter's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from famulus.ids import BlueprintId, Digest, Epoch, NodeId, RunId, Stamp, StepId
+
+# -- rows of a run ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBirth:
+    """What never changes after the first commit of a run."""
+
+    run_id: RunId
+    blueprint_id: BlueprintId
+    version: str
+    digest: Digest
+    input: bytes
+    """The initial context, a JSON object."""
+    input_digest: str
+    """SHA-256 over the canonical input: tells a repeated start from a conflicting one."""
+    partition: int
+    """Of the jobs topic, when the run started."""
+    created_at: float
+    """Seconds since the Unix epoch, by the clock of the owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHead:
+    """What every commit of a run writes anew."""
+
+    status: str
+    reason: str | None = None
+    """Why the run is failed or cancelled; names the step."""
+    updated_at: float
+    ended_at: float | None = None
+    seals: Mapping[int, int] = field(default_factory=dict)
+    """Earlier epoch -> the highest stamp of it that counts. Rows of that epoch beyond the seal are nobody's."""
+    next_seq: int = 0
+    """The sequence number after the last one used by this run's steps, context rows and events."""
+    stamp: Stamp = Stamp(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    step_id: StepId
+    node_id: NodeId
+    status: str
+    attempt: int
+    seq: int
+    """Order of recording within the run: steps, context rows and events draw from one counter."""
+    output: bytes | None = None
+    """JSON; ``None`` where there is none (not completed, or completed without output)."""
+    action: str | None = None
+    fired: tuple[int, ...] = ()
+    """Positions, in the blueprint, of the edges that fired."""
+    reason: str | None = None
+    """Why the step failed, was skipped, cancelled or parked."""
+    error: bytes | None = None
+    """JSON object with type, message and traceback of the node's own frames."""
+    worker: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    stamp: Stamp = Stamp(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextRow:
+    key: str
+    value: bytes | None
+    """JSON; ``None`` means that the key was deleted."""
+    seq: int
+    stamp: Stamp = Stamp(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    seq: int
+    type: str
+    """Past tense with a dot: ``run.started``, ``step.completed``."""
+    at: float
+    data: bytes
+    """JSON object."""
+    stamp: Stamp = Stamp(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRows:
+    """A run as it is stored, before seals are applied (see `famulus.flow.seals`). Rows in no particular order."""
+
+    birth: RunBirth
+    head: RunHead
+    steps: Sequence[StepRow] = ()
+    context: Sequence[ContextRow] = ()
+    events: Sequence[EventRow] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One batch of a run. Its rows carry the stamp of the batch."""
+
+    birth: RunBirth
+    """Written only by the first commit (`first`); always given, so that an adapter can maintain its indexes."""
+    head: RunHead
+    stamp: Stamp
+    first: bool = False
+    closes: bool = False
+    """The run has reached a terminal status: it leaves the index of open runs."""
+    steps: Sequence[StepRow] = ()
+    context: Sequence[ContextRow] = ()
+    events: Sequence[EventRow] = ()
+
+
+class RunStore(Protocol):
+    """Runs with their steps, context and events. The partition of every row is the run."""
+
+    async def commit(self, commit: Commit) -> None:
+        """Write all rows of the batch, all or none of them. Rows with an equal or higher stamp stay as they are.
+
+        A first commit also enters the run into the index of open runs and of recent runs, before or with the batch,
+        so that no stored run is missing there; one that closes leaves the open index some time after the batch.
+        """
+        ...
+
+    async def load(self, run_id: RunId) -> RunRows | None:
+        """Birth, head, steps and context of a run, without its events; ``None`` if no commit of it was stored."""
+        ...
+
+    async def heads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[RunBirth, RunHead]]:
+        """Birth and head of those of the runs that exist; the input may be left empty."""
+        ...
+
+    async def events(self, run_id: RunId, *, after: int = -1, limit: int = 1000) -> Sequence[EventRow]:
+        """Events with a sequence number above ``after``, ascending, before seals are applied."""
+        ...
+
+    def open_runs(self, partition: int) -> AsyncIterator[RunId]:
+        """Every run of the partition that is not terminal; may also name some that have ended. No order."""
+        ...
+
+    async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
+        """Runs by `created_at`, newest first, created strictly before the given time."""
+        ...
+
+
+# -- blueprints ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlueprint:
+    blueprint_id: BlueprintId
+    version: str
+    digest: Digest
+    body: bytes
+    """Canonical JSON."""
+    registered_at: float
+
+
+class BlueprintStore(Protocol):
+    async def put(self, blueprint: StoredBlueprint) -> StoredBlueprint:
+        """Store under (id, version) and digest; the first registration of an (id, version) stays.
+
+        Returns what is stored under (id, version) afterwards, so the caller can see a conflict by its digest.
+        """
+        ...
+
+    async def by_digest(self, digest: Digest) -> StoredBlueprint | None: ...
+
+    async def by_version(self, blueprint_id: BlueprintId, version: str) -> StoredBlueprint | None: ...
+
+    async def latest(self, blueprint_id: BlueprintId) -> StoredBlueprint | None:
+        """The version that was registered last."""
+        ...
+
+    async def all(self) -> Sequence[StoredBlueprint]:
+        """Every version of every blueprint, by id and then by registration; bodies may be left empty."""
+        ...
+
+
+# -- epochs ----------------------------------------------------------------------------------------------------------
+
+
+class Epochs(Protocol):
+    async def take(self) -> Epoch:
+        """A number higher than every number taken before, by any worker. Numbers may be skipped."""
+        ...
+
+
+# -- joins -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """How many distinct predecessors have come to a join, by how they came."""
+
+    fired: int = 0
+    dead: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JoinKey:
+    run_id: RunId
+    step_id: StepId
+
+
+class Joins(Protocol):
+    """Counts of fan-in joins. Everything here can be derived from rows, so nothing here is precious."""
+
+    async def arrive(self, key: JoinKey, arrivals: Mapping[NodeId, str]) -> Arrivals:
+        """Add predecessors (node id -> ``fired``, ``dead`` or ``failed``) and return the counts afterwards.
+
+        One atomic step. A predecessor counts once, as it came first: the same call again gets the same answer.
+        Raises `JoinsUnavailableError`, at once while the server is known to be away.
+        """
+        ...
+
+    async def refill(self, key: JoinKey, arrivals: Mapping[NodeId, str]) -> None:
+        """Replace whatever is known of the join by these arrivals. Errors as `arrive`."""
+        ...
+
+    async def forget(self, run_id: RunId, step_ids: Sequence[StepId]) -> None:
+        """Drop the joins of a run that has ended. Never raises: what is left behind expires."""
+        ...
+
+
+# -- the topics ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record as it came from a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp: float = 0.0
+
+
+class Bus(Protocol):
+    """The way to the topics. Each ``send`` hands the record over and returns an awaitable for its acknowledgement.
+
+    The awaitable raises `BusUnavailableError` when the broker did not acknowledge in time.
+    """
+
+    def partition_of(self, run_id: RunId) -> int:
+        """The partition of the jobs topic that holds the run, by Kafka's default partitioner (murmur2 of the key)."""
+        ...
+
+    async def send_job(self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()) -> Awaitable[None]:
+        """A record on the jobs topic with key `run_id`."""
+        ...
+
+    async def send_event(self, run_id: RunId, value: bytes) -> Awaitable[None]:
+        """A record on the events topic with key `run_id`."""
+        ...
+
+    async def send_dead_letter(self, record: Record, *, code: str, reason: str) -> Awaitable[None]:
+        """The raw key, value and headers on the dead-letter topic, with code, reason and source position as headers."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
