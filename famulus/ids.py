@@ -18,6 +18,7 @@ Stamp = NewType("Stamp", int)
 """``epoch * 2**40 + counter``: orders every write of a run, also those of workers that no longer own it."""
 
 STAMP_COUNTER_BITS: Final = 40
+UNSTAMPED: Final = Stamp(0)
 RUN_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 

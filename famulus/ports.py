@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from famulus.ids import BlueprintId, Digest, Epoch, NodeId, RunId, Stamp, StepId
+from famulus.ids import UNSTAMPED, BlueprintId, Digest, Epoch, NodeId, RunId, Stamp, StepId
 
 # -- rows of a run ---------------------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ class RunHead:
     """Earlier epoch -> the highest stamp of it that counts. Rows of that epoch beyond the seal are nobody's."""
     next_seq: int = 0
     """The sequence number after the last one used by this run's steps, context rows and events."""
-    stamp: Stamp = Stamp(0)
+    stamp: Stamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class StepRow:
     worker: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
-    stamp: Stamp = Stamp(0)
+    stamp: Stamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class ContextRow:
     value: bytes | None
     """JSON; ``None`` means that the key was deleted."""
     seq: int
-    stamp: Stamp = Stamp(0)
+    stamp: Stamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class EventRow:
     at: float
     data: bytes
     """JSON object."""
-    stamp: Stamp = Stamp(0)
+    stamp: Stamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +263,9 @@ class Bus(Protocol):
         """The partition of the jobs topic that holds the run, by Kafka's default partitioner (murmur2 of the key)."""
         ...
 
-    async def send_job(self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()) -> Awaitable[None]:
+    async def send_job(
+        self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Awaitable[None]:
         """A record on the jobs topic with key `run_id`."""
         ...
 

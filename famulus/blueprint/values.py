@@ -47,4 +47,9 @@ def walk(value: Any, path: Sequence[str]) -> Any:
 
 
 def _is_index(segment: str) -> bool:
-    return segment.isascii() and segment.isdigit() and (segment == "0" or not segment.startswith("0")) and len(segment) < 10
+    return (
+        segment.isascii()
+        and segment.isdigit()
+        and (segment == "0" or not segment.startswith("0"))
+        and len(segment) < 10
+    )
