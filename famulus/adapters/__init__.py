@@ -1,0 +1,4 @@
+"""The world, one package a client library.
+
+Each adapter keeps the contracts of `famulus.ports` and holds no workflow rule.
+"""

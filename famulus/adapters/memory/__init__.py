@@ -1,0 +1,11 @@
+"""Everything the engine needs from the world, in this process: for tests, the harness and runs without a server."""
+
+from __future__ import annotations
+
+from famulus.adapters.memory.blueprints import MemoryBlueprintStore
+from famulus.adapters.memory.bus import DeadLetter, MemoryBus
+from famulus.adapters.memory.epochs import MemoryEpochs
+from famulus.adapters.memory.joins import MemoryJoins
+from famulus.adapters.memory.runs import MemoryRunStore
+
+__all__ = ["DeadLetter", "MemoryBlueprintStore", "MemoryBus", "MemoryEpochs", "MemoryJoins", "MemoryRunStore"]
