@@ -1,0 +1,10 @@
+"""The embedded store: one SQLite file, which several processes may share."""
+
+from __future__ import annotations
+
+from famulus.adapters.sqlite.blueprints import SqliteBlueprintStore
+from famulus.adapters.sqlite.database import SqliteDatabase
+from famulus.adapters.sqlite.epochs import SqliteEpochs
+from famulus.adapters.sqlite.runs import SqliteRunStore
+
+__all__ = ["SqliteBlueprintStore", "SqliteDatabase", "SqliteEpochs", "SqliteRunStore"]

@@ -1,0 +1,137 @@
+"""The SQL of the embedded store. Columns are named as the fields of the rows in `famulus.ports`.
+
+Each upsert of a run's rows ends with the fence: an equal or higher stamp stays as it is. Nothing here needs more than
+SQLite 3.24, so that the library of an older distribution will do.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- rows of a run ---------------------------------------------------------------------------------------------------
+
+UPSERT_BIRTH: Final = """
+    INSERT INTO births (namespace, run_id, blueprint_id, version, digest, input, input_digest, partition, created_at,
+                        stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id) DO UPDATE SET
+        blueprint_id = excluded.blueprint_id, version = excluded.version, digest = excluded.digest,
+        input = excluded.input, input_digest = excluded.input_digest, partition = excluded.partition,
+        created_at = excluded.created_at, stamp = excluded.stamp
+    WHERE excluded.stamp > births.stamp
+"""
+
+# is_open follows the head that stays: a late commit cannot reopen a run, and one that is rerun is open again.
+UPSERT_HEAD: Final = """
+    INSERT INTO heads (namespace, run_id, status, reason, updated_at, ended_at, seals, next_seq, partition, is_open,
+                       stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id) DO UPDATE SET
+        status = excluded.status, reason = excluded.reason, updated_at = excluded.updated_at,
+        ended_at = excluded.ended_at, seals = excluded.seals, next_seq = excluded.next_seq,
+        partition = excluded.partition, is_open = excluded.is_open, stamp = excluded.stamp
+    WHERE excluded.stamp > heads.stamp
+"""
+
+UPSERT_STEP: Final = """
+    INSERT INTO steps (namespace, run_id, step_id, node_id, status, attempt, seq, output, action, fired, reason, error,
+                       worker, started_at, ended_at, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id, step_id) DO UPDATE SET
+        node_id = excluded.node_id, status = excluded.status, attempt = excluded.attempt, seq = excluded.seq,
+        output = excluded.output, action = excluded.action, fired = excluded.fired, reason = excluded.reason,
+        error = excluded.error, worker = excluded.worker, started_at = excluded.started_at,
+        ended_at = excluded.ended_at, stamp = excluded.stamp
+    WHERE excluded.stamp > steps.stamp
+"""
+
+UPSERT_CONTEXT: Final = """
+    INSERT INTO context (namespace, run_id, key, value, seq, stamp)
+    VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id, key) DO UPDATE SET
+        value = excluded.value, seq = excluded.seq, stamp = excluded.stamp
+    WHERE excluded.stamp > context.stamp
+"""
+
+UPSERT_EVENT: Final = """
+    INSERT INTO events (namespace, run_id, seq, type, at, data, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id, seq) DO UPDATE SET
+        type = excluded.type, at = excluded.at, data = excluded.data, stamp = excluded.stamp
+    WHERE excluded.stamp > events.stamp
+"""
+
+SELECT_BIRTH: Final = """
+    SELECT run_id, blueprint_id, version, digest, input, input_digest, partition, created_at
+    FROM births WHERE namespace = ? AND run_id = ?
+"""
+
+SELECT_HEAD: Final = """
+    SELECT status, reason, updated_at, ended_at, seals, next_seq, stamp
+    FROM heads WHERE namespace = ? AND run_id = ?
+"""
+
+SELECT_STEPS: Final = """
+    SELECT step_id, node_id, status, attempt, seq, output, action, fired, reason, error, worker, started_at, ended_at,
+           stamp
+    FROM steps WHERE namespace = ? AND run_id = ?
+"""
+
+SELECT_CONTEXT: Final = "SELECT key, value, seq, stamp FROM context WHERE namespace = ? AND run_id = ?"
+
+SELECT_EVENTS: Final = """
+    SELECT seq, type, at, data, stamp
+    FROM events WHERE namespace = ? AND run_id = ? AND seq > ?
+    ORDER BY seq LIMIT ?
+"""
+
+SELECT_OPEN_PAGE: Final = """
+    SELECT run_id
+    FROM heads WHERE namespace = ? AND partition = ? AND is_open = 1 AND run_id > ?
+    ORDER BY run_id LIMIT ?
+"""
+
+SELECT_RECENT: Final = """
+    SELECT run_id
+    FROM births WHERE namespace = ? AND created_at < ?
+    ORDER BY created_at DESC, run_id DESC LIMIT ?
+"""
+
+# -- blueprints ------------------------------------------------------------------------------------------------------
+
+INSERT_BLUEPRINT: Final = """
+    INSERT INTO blueprints (namespace, blueprint_id, version, digest, body, registered_at)
+    VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, blueprint_id, version) DO NOTHING
+"""
+
+SELECT_BLUEPRINT_BY_DIGEST: Final = """
+    SELECT blueprint_id, version, digest, body, registered_at
+    FROM blueprints WHERE namespace = ? AND digest = ? LIMIT 1
+"""
+
+SELECT_BLUEPRINT_BY_VERSION: Final = """
+    SELECT blueprint_id, version, digest, body, registered_at
+    FROM blueprints WHERE namespace = ? AND blueprint_id = ? AND version = ?
+"""
+
+SELECT_LATEST_BLUEPRINT: Final = """
+    SELECT blueprint_id, version, digest, body, registered_at
+    FROM blueprints WHERE namespace = ? AND blueprint_id = ?
+    ORDER BY registered_at DESC LIMIT 1
+"""
+
+SELECT_BLUEPRINTS: Final = """
+    SELECT blueprint_id, version, digest, body, registered_at
+    FROM blueprints WHERE namespace = ?
+    ORDER BY blueprint_id, registered_at
+"""
+
+# -- epochs ----------------------------------------------------------------------------------------------------------
+
+INCREMENT_EPOCH: Final = """
+    INSERT INTO epochs (namespace, last) VALUES (?, 1)
+    ON CONFLICT (namespace) DO UPDATE SET last = last + 1
+"""
+
+SELECT_EPOCH: Final = "SELECT last FROM epochs WHERE namespace = ?"
