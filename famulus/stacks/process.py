@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Final
 from famulus.stacks.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 POLL_SECONDS: Final = 0.05
+KILL_SECONDS: Final = 10
 LOG_TAIL_LINES: Final = 20
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -45,6 +46,7 @@ class ProcessSight:
 
     birth: str
     zombie: bool
+    """It has ended, and only its exit code waits to be fetched."""
 
 
 class ManagedProcess:
@@ -73,7 +75,7 @@ class ManagedProcess:
     def running(self) -> bool:
         return self._living() is not None
 
-    def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    def start(self, command: Sequence[str]) -> None:
         """Start the command; does nothing when the process already runs."""
         if self.running():
             return
@@ -81,23 +83,23 @@ class ManagedProcess:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.old"))
-        pid = self._spawn(command, {**os.environ, **(environment or {})})
+        pid = self._spawn(command)
 
         # A crash right here leaves a server that no pid file names: the next start finds its port taken and says so.
         sight = look_at(pid)
         if sight is not None:
             self._remember(PidRecord(pid=pid, birth=sight.birth, since=time.time()))
 
-    def wait_ready(self, answers: Callable[[], bool], *, seconds: float) -> None:
-        """Return once ``answers`` says yes; raise an error with the end of the log if the process dies or is late."""
+    def wait_ready(self, answers: Callable[[], bool], *, seconds: float) -> bool:
+        """Return True once ``answers`` says yes, False if the process has ended; raise a StackError when it is late."""
         deadline = time.monotonic() + seconds
         while self.running():
             if answers():
-                return
+                return True
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} did not answer within {seconds:g} s. {self._log_tail()}")
+                raise StackError(f"{self.name} did not answer within {seconds:g} s. {self.log_tail()}")
             time.sleep(POLL_SECONDS)
-        raise StackError(f"{self.name} ended before it was ready. {self._log_tail()}")
+        return False
 
     def stop(self, *, grace_seconds: float) -> bool:
         """Ask the process to end, and kill it after the grace; say whether there was one to stop."""
@@ -106,17 +108,26 @@ class ManagedProcess:
             self._signal(record, signal.SIGTERM)
             if not self._wait_gone(grace_seconds):
                 self._signal(record, signal.SIGKILL)
-                self._wait_gone(grace_seconds)
+                self._require_gone(record)
         self._pid_file.unlink(missing_ok=True)
         return record is not None
 
-    def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+    def log_tail(self) -> str:
+        """Return the last lines of the log with its path, for an error message."""
+        try:
+            with self.log.open(errors="replace") as lines:
+                tail = "".join(deque(lines, LOG_TAIL_LINES))
+        except FileNotFoundError:
+            tail = ""
+        return f"The end of {self.log}:\n{tail.rstrip() or '(empty)'}"
+
+    def _spawn(self, command: Sequence[str]) -> int:
         # Not subprocess.Popen: it warns when it is collected while the process lives on, which is the purpose here.
         try:
             return os.posix_spawn(
                 command[0],
                 list(command),
-                environment,
+                os.environ,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
@@ -155,19 +166,15 @@ class ManagedProcess:
             time.sleep(POLL_SECONDS)
         return True
 
+    def _require_gone(self, record: PidRecord) -> None:
+        if not self._wait_gone(KILL_SECONDS):
+            raise StackError(f"{self.name} (pid {record.pid}) did not end within {KILL_SECONDS} s of being killed.")
+
     def _signal(self, record: PidRecord, number: signal.Signals) -> None:
         try:
             os.killpg(record.pid, number)  # it leads its own session, so the group has its pid
         except ProcessLookupError:
             return
-
-    def _log_tail(self) -> str:
-        try:
-            with self.log.open(errors="replace") as lines:
-                tail = "".join(deque(lines, LOG_TAIL_LINES))
-        except FileNotFoundError:
-            tail = ""
-        return f"The end of {self.log}:\n{tail.rstrip() or '(empty)'}"
 
 
 def look_at(pid: int) -> ProcessSight | None:
@@ -182,8 +189,10 @@ def _look_in_proc(pid: int) -> ProcessSight | None:
         return None
     # The second field is the program's name in brackets and may hold spaces and brackets itself; see proc(5).
     state, *fields = stat.rpartition(")")[2].split()
-    start_ticks = fields[18]
-    return ProcessSight(birth=f"{BOOT_ID.read_text().strip()} {start_ticks}", zombie=state == "Z")
+    threads, start_ticks = int(fields[16]), fields[18]
+    # A JVM is marked Z as soon as its first thread has ended, while others still write its files and hold its ports.
+    zombie = state == "Z" and threads <= 1
+    return ProcessSight(birth=f"{BOOT_ID.read_text().strip()} {start_ticks}", zombie=zombie)
 
 
 def _ask_ps(pid: int) -> ProcessSight | None:

@@ -58,12 +58,11 @@ class Server:
     def up(self, progress: Progress) -> None:
         """Start the server unless it runs, and return once it answers."""
         began = time.monotonic()
-        if not self.process.running():
-            self._require_free_port()
-            command = self.prepare(progress)
-            progress(f"{self.name}: starting")
-            self.process.start(command)
-        self.process.wait_ready(lambda: self.answers(self.port), seconds=self.ready_seconds)
+        # The wait comes first also because a server that was killed a moment ago may still be on its way out.
+        if not self._wait_ready():
+            self._start(progress)
+            if not self._wait_ready():
+                raise StackError(f"{self.name} ended before it was ready. {self.process.log_tail()}")
         progress(f"{self.name}: ready at {self.address} ({time.monotonic() - began:.1f} s)")
 
     def down(self) -> bool:
@@ -81,6 +80,15 @@ class Server:
             version=self.version,
             log=self.process.log,
         )
+
+    def _start(self, progress: Progress) -> None:
+        self._require_free_port()
+        command = self.prepare(progress)
+        progress(f"{self.name}: starting")
+        self.process.start(command)
+
+    def _wait_ready(self) -> bool:
+        return self.process.wait_ready(lambda: self.answers(self.port), seconds=self.ready_seconds)
 
     def _require_free_port(self) -> None:
         if not port_is_free(self.port):
