@@ -6,13 +6,15 @@ here; what it means stands in `famulus.flow`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from famulus.ids import BlueprintId, NodeId
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from famulus.ids import BlueprintId, NodeId
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -42,9 +44,9 @@ class Node:
     id: NodeId
     uses: str
     """The name of a registered implementation."""
-    params: Mapping[str, Any] = NOTHING
+    params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     inputs: str | Mapping[str, Any] | None = None
-    """Where the input comes from; ``None``: what the edges deliver. Values of a map that are no strings fail the step."""
+    """Where the input comes from; ``None``: what the edges deliver. In a map, anything but a string fails the step."""
     config: NodeConfig = field(default_factory=NodeConfig)
 
 
@@ -64,5 +66,5 @@ class Blueprint:
     """As given in the metadata, else the first 12 digits of the content digest."""
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...] = ()
-    metadata: Mapping[str, Any] = NOTHING
+    metadata: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """Kept as it came. Read: ``version``, ``cycleEntryPoints``, ``expressionLanguage`` (``path`` or ``cel``)."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
+INDEX_DIGITS_MAX: Final = 9
+
 
 class Absent(Enum):
     """The value that is not there. Falsy, and never stored: an absent output is recorded as null."""
@@ -51,5 +53,5 @@ def _is_index(segment: str) -> bool:
         segment.isascii()
         and segment.isdigit()
         and (segment == "0" or not segment.startswith("0"))
-        and len(segment) < 10
+        and len(segment) <= INDEX_DIGITS_MAX
     )
