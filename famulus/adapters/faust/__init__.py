@@ -1,0 +1,1 @@
+"""Faust as the executor of records: transport, intake, settings."""

@@ -1,0 +1,180 @@
+"""Faust's Kafka transport, with habits of faust 0.15.3 changed: some cost speed, some lose records.
+
+* The fetch wait of 1.5 s is hard-coded. aiokafka has one fetch in flight per broker and leaves out of it the partitions
+  whose records are not drained yet: their next records wait for the end of that long poll.
+* The drain loop starts four asyncio tasks for each record, and rests a second when the buffers of all partitions are
+  full.
+* On a revoke the offsets that are acknowledged but not committed are dropped, so finished records run again.
+* A record that still runs can be committed when it is the first one after the committed offset, when nothing was
+  committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
+
+Tables read their changelogs through the same consumer, so everything here holds for them too.
+
+The classes below override internals. Each override names the lines that it replaces, in `faust/transport/consumer.py`
+where no other file is named. They were written for one version, and `install` refuses any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.consumer import CONSUMER_FETCHING
+from faust.transport.drivers import aiokafka as driver
+
+from famulus.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    import faust
+    from faust.types import TP
+    from faust.types.tuples import Message
+    from mode.types import ServiceT
+
+WRITTEN_FOR: Final = "0.15"
+FETCH_WAIT_MS: Final = 20
+FULL_BUFFERS_PAUSE_SECONDS: Final = 0.02
+COMMIT_BEFORE_REVOKE_SECONDS: Final = 3.0
+RECORDS_BETWEEN_YIELDS: Final = 100
+
+
+def install(app: faust.App) -> None:
+    """Give the app this transport. Call it before the app starts."""
+    installed = version("faust-streaming")
+    if not installed.startswith(f"{WRITTEN_FOR}."):
+        raise SettingsError(
+            "faust-streaming",
+            f"version {installed} is installed, but famulus overrides internals of {WRITTEN_FOR}: "
+            f"install 'faust-streaming>=0.15.3,<0.16'",
+        )
+    app.transport = TunedTransport(app.conf.broker_consumer, app)
+
+
+class TunedConsumerThread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        """Replaces `fetch_max_wait_ms=1500` of drivers/aiokafka.py:615, which no setting reaches."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - read when the consumer starts
+        return consumer
+
+
+class TunedConsumer(driver.Consumer):
+    """A consumer in which ``_read_offset`` and ``_committed_offset`` both mean: the next offset.
+
+    Faust keeps in ``_read_offset`` the next offset after a seek, but the last one after a delivery. So it cannot tell
+    the first record after a seek from one that follows a hole.
+    """
+
+    def _new_consumer_thread(self) -> TunedConsumerThread:
+        return TunedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Replaces lines 1170-1254: one `wait_first`, with its four tasks, guards a whole batch and not each record."""
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                self.diag.set_flag(CONSUMER_FETCHING)
+                await asyncio.sleep(0)  # a stopped consumer would spin here
+                if self._commit_every is not None and self._n_acked >= self._commit_every:
+                    self._n_acked = 0
+                    await self.commit()
+                batch = self.getmany(timeout=1.0)
+                first = await anext(batch, None)
+                if first is not None:
+                    # A delivery blocks while the queue of an agent is full, and a rebalance must not wait for that. It
+                    # suspends the flow, which cancels the rest of the batch, and seeks back afterwards.
+                    await self.wait_first(self._deliver(first, batch), self.suspend_flow.wait())
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            if not self.transport.app.should_stop:
+                raise
+            self.log.info("The consumer stops with its app")
+        finally:
+            self.diag.unset_flag(CONSUMER_FETCHING)
+
+    async def _deliver(self, first: tuple[TP, Message], rest: AsyncIterator[tuple[TP, Message]]) -> None:
+        async with aclosing(cast("AsyncGenerator[tuple[TP, Message], None]", rest)):
+            await self._deliver_one(*first)
+            delivered = 1
+            async for tp, message in rest:
+                await self._deliver_one(tp, message)
+                delivered += 1
+                if delivered % RECORDS_BETWEEN_YIELDS == 0:
+                    await asyncio.sleep(0)
+
+    async def _deliver_one(self, tp: TP, message: Message) -> None:
+        offset = message.offset
+        expected = self._read_offset[tp]
+        if expected is not None and offset < expected:
+            return  # delivered before
+        if (offset != expected or self._committed_offset[tp] is None) and self.app.topics.acks_enabled_for(tp.topic):
+            self._go_on_at(tp, offset, expected=expected)
+        await self.callback(message)
+        self._read_offset[tp] = offset + 1
+
+    def _go_on_at(self, tp: TP, offset: int, *, expected: int | None) -> None:
+        """Replaces `_add_gap`, lines 1157-1168, which takes the record after the hole for a part of the hole."""
+        committed = self._committed_offset[tp]
+        if expected is None or committed is None or committed == expected:
+            # Nothing that was delivered is unfinished: what is to be committed begins here.
+            self._committed_offset[tp] = offset
+        else:
+            self._gap[tp].addi(expected, offset)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Replaces lines 1097-1151: walk from the committed offset over what is acknowledged or was never there.
+
+        The lines replaced let a gap of one record at the head pass (1140), and any gap at the head when the committed
+        offset is 0 or unknown (1139). They also drop the acknowledged offsets before the commit has succeeded.
+        """
+        committed = self._committed_offset[tp]
+        if committed is None:
+            return None  # nothing was delivered since the assignment
+        self._acked[tp] = [offset for offset in self._acked[tp] if offset >= committed]
+        acked = self._acked_index[tp] = set(self._acked[tp])
+        holes = self._gap[tp]
+        holes.chop(0, committed)
+
+        offset = committed
+        while True:
+            if offset in acked:
+                offset += 1
+            elif hole := holes[offset]:
+                offset = max(interval.end for interval in hole)
+            else:
+                break
+        return offset if offset > committed else None
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - faust's signature
+        """Replaces `self.sleep(1)` of line 806, taken when the buffers of all partitions are full."""
+        if self.flow_active and not self.app.client_only and not self._get_active_partitions():
+            await self.sleep(FULL_BUFFERS_PAUSE_SECONDS)
+            return {}, set()
+        return await super()._wait_next_records(timeout)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Adds a commit before lines 655-664, which drop the offsets that are acknowledged but not committed."""
+        patience = min(COMMIT_BEFORE_REVOKE_SECONDS, self.app.conf.broker_rebalance_timeout / 2)
+        try:
+            async with asyncio.timeout(patience):
+                await self.maybe_wait_for_commit_to_finish()  # `commit` would join it, and miss what came since
+                await self.commit()
+        except TimeoutError:
+            self.log.warning("No commit before the revoke within %.1f s: finished records will come again", patience)
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Adds to line 669: an acknowledgement that came after the revoke belongs to no offset of this generation.
+
+        The offsets of a topic begin anew when a broker in memory is restarted or the topic is created again.
+        """
+        for tp in assigned:
+            for state in (self._acked, self._acked_index, self._gap):
+                state.pop(tp, None)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+class TunedTransport(driver.Transport):
+    Consumer: ClassVar[type[TunedConsumer]] = TunedConsumer

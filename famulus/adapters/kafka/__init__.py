@@ -1,0 +1,1 @@
+"""Kafka without Faust: topics, and the way of records onto them."""
