@@ -11,7 +11,7 @@ Digest = NewType("Digest", str)
 """The content digest of a blueprint: 64 hexadecimal digits (SHA-256 of its canonical JSON)."""
 NodeId = NewType("NodeId", str)
 StepId = NewType("StepId", str)
-"""A node in a scope of a run: ``review``, ``review[2]``, ``outer[1].inner[3]``. At the top level it equals the node id."""
+"""A node in a scope of a run: ``review``, ``review[2]``, ``outer[1].inner[3]``; at the top level the node id."""
 Epoch = NewType("Epoch", int)
 """One assignment of partitions to one worker. Later assignments have higher epochs, over all workers."""
 Stamp = NewType("Stamp", int)

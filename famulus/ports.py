@@ -1,4 +1,4 @@
-"""What the engine needs from the world. Each adapter keeps these contracts; one suite (`tests/contract`) asks all of them.
+"""What the engine needs from the world. Each adapter keeps these contracts; `tests/contract` asks all of them.
 
 Rules for every method that writes:
 
@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from famulus.flow.arrivals import Arrivals
 from famulus.ids import UNSTAMPED, BlueprintId, Digest, Epoch, NodeId, RunId, Stamp, StepId
 
 # -- rows of a run ---------------------------------------------------------------------------------------------------
@@ -151,6 +152,10 @@ class RunStore(Protocol):
         """Every run of the partition that is not terminal; may also name some that have ended. No order."""
         ...
 
+    async def drop_open(self, birth: RunBirth) -> None:
+        """Take a run that has ended out of the index of open runs, where a crash may have left it."""
+        ...
+
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
         """Runs by `created_at`, newest first, created strictly before the given time."""
         ...
@@ -200,15 +205,6 @@ class Epochs(Protocol):
 
 
 # -- joins -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
-    """How many distinct predecessors have come to a join, by how they came."""
-
-    fired: int = 0
-    dead: int = 0
-    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,87 @@
+"""The attempts that run in this worker, by run and step.
+
+They outlive the session that started them: after a rebalance that gives the partition back, an attempt goes on and
+reports to the run as it was loaded anew. Where the partition went to another worker, the attempt is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from famulus.ids import RunId, StepId
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAttempt:
+    attempt: int
+    partition: int
+    task: asyncio.Task[None]
+
+
+class Attempts:
+    def __init__(self) -> None:
+        self._running: dict[tuple[RunId, StepId], RunningAttempt] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(
+        self,
+        run_id: RunId,
+        step_id: StepId,
+        *,
+        attempt: int,
+        partition: int,
+        body: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Run the body for the step, unless this attempt of it runs already."""
+        key = (run_id, step_id)
+        known = self._running.get(key)
+        if known is not None and known.attempt == attempt:
+            return
+        task = asyncio.create_task(body())
+        self._running[key] = RunningAttempt(attempt, partition, task)
+        task.add_done_callback(lambda done: self._ended(key, done))
+
+    def task_of(self, run_id: RunId, step_id: StepId) -> asyncio.Task[None] | None:
+        running = self._running.get((run_id, step_id))
+        return None if running is None else running.task
+
+    def stop(self, run_id: RunId, step_id: StepId) -> None:
+        task = self.task_of(run_id, step_id)
+        if task is not None:
+            task.cancel()
+
+    def keep_only(self, partitions: frozenset[int]) -> None:
+        """Cancel what runs for partitions that belong to another worker now."""
+        for running in list(self._running.values()):
+            if running.partition not in partitions:
+                running.task.cancel()
+
+    def wait(self, timeout: float) -> Awaitable[object]:
+        """Wait until nothing runs, or the time is over."""
+        tasks = {running.task for running in self._running.values()}
+        return asyncio.wait(tasks, timeout=timeout) if tasks else asyncio.sleep(0)
+
+    async def cancel_all(self) -> None:
+        tasks = [running.task for running in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, key: tuple[RunId, StepId], task: asyncio.Task[None]) -> None:
+        known = self._running.get(key)
+        if known is not None and known.task is task:  # the next attempt may have taken its place
+            del self._running[key]
+        if not task.cancelled() and task.exception() is not None:
+            log.error(
+                "an attempt could not be reported; its step stays due",
+                exc_info=task.exception(),
+                extra={"action": "attempt_lost", "run_id": key[0], "step_id": key[1]},
+            )

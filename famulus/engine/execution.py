@@ -1,0 +1,164 @@
+"""One attempt of a node: call the user's code and turn whatever happens into a fact."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from famulus.blueprint.model import Node
+from famulus.blueprint.values import ABSENT
+from famulus.engine.rows import isolated, settled
+from famulus.errors import InputError, NonRetryableError, OutputError
+from famulus.flow.facts import ErrorInfo, Fact, StepFailed, StepParked, StepSucceeded
+from famulus.flow.inputs import resolve
+from famulus.flow.state import RunState, StepState
+from famulus.nodes import Implementation, NodeContext, Registry, Result, ThreadContext
+
+_NO_RETRY: Final = (NonRetryableError, InputError, OutputError)
+_OWN_CODE: Final = str(Path(__file__).parent.parent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionLimits:
+    steps: int = 256
+    """Attempts that run at the same time in one worker."""
+    threads: int = 16
+    """Of these, attempts of `def` nodes."""
+    value_bytes: int = 900_000
+    """The largest output or context value, as JSON."""
+
+
+class Executor:
+    """Runs attempts, so many at a time."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        now: Callable[[], float],
+        limits: ExecutionLimits,
+        park_missing: bool,
+    ) -> None:
+        self.registry = registry
+        self._now = now
+        self._limits = limits
+        self._park_missing = park_missing
+        self._slots = asyncio.Semaphore(limits.steps)
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="famulus-node")
+
+    async def attempt(self, run: RunState, step: StepState) -> Fact:
+        """Run the step once. Everything its code raises becomes a fact; only cancellation passes through."""
+        async with self._slots:
+            started_at = self._now()
+            node = run.graph.node(step.node_id)
+            implementation = self.registry.get(node.uses)
+            if implementation is None:
+                return self._missing(step, node, started_at)
+            changes: dict[str, Any] = {}
+            try:
+                result = await self._call(run, step, node, implementation, changes)
+                output = settled(result.output, max_bytes=self._limits.value_bytes)
+                return StepSucceeded(
+                    step_id=step.step_id,
+                    attempt=step.attempt,
+                    output=output,
+                    action=result.action or None,
+                    changes=self._settled_changes(changes),
+                    started_at=started_at,
+                    at=self._now(),
+                )
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                return self._failed(step, started_at, RuntimeError("the node raised CancelledError"), {})
+            except Exception as error:  # noqa: BLE001  # the node's own code may raise anything
+                return self._failed(step, started_at, error, changes)
+
+    def close(self) -> None:
+        """Let go of the threads. A node that still runs in one is not waited for; its outcome is not recorded."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(
+        self, run: RunState, step: StepState, node: Node, implementation: Implementation, changes: dict[str, Any]
+    ) -> Result:
+        ctx = (NodeContext if implementation.is_async else ThreadContext)(
+            run_id=run.run_id,
+            blueprint_id=run.graph.blueprint.id,
+            node_id=node.id,
+            step_id=step.step_id,
+            attempt=step.attempt,
+            input=isolated(resolve(run, node)),
+            params=isolated(node.params),
+            read=lambda key: isolated(run.read(key)) if run.read(key) is not ABSENT else ABSENT,
+            changes=changes,
+        )
+        call = partial(implementation.function, **implementation.signature.arguments(ctx))
+        timeout_ms = node.config.timeout_ms
+        try:
+            async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000) as limit:
+                if implementation.is_async:
+                    returned = await call()
+                else:
+                    returned = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimeoutError(f"the attempt took longer than {timeout_ms} ms") from error
+            raise
+        if not isinstance(returned, Result):
+            return Result(returned)
+        if returned.action is not None and not isinstance(returned.action, str):
+            raise OutputError(f"the action is {returned.action!r}, expected a string")
+        return returned
+
+    def _settled_changes(self, changes: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: value if value is ABSENT else settled(value, max_bytes=self._limits.value_bytes)
+            for key, value in changes.items()
+        }
+
+    def _missing(self, step: StepState, node: Node, started_at: float) -> Fact:
+        known = ", ".join(sorted(self.registry)) or "none"
+        reason = (
+            f"no implementation is registered under {node.uses!r} (registered: {known[:500]}); "
+            f"name its module in FAMULUS_NODES"
+        )
+        if self._park_missing:
+            return StepParked(step_id=step.step_id, attempt=step.attempt, reason=reason, at=self._now())
+        return StepFailed(
+            step_id=step.step_id,
+            attempt=step.attempt,
+            error=ErrorInfo(type="MissingImplementation", message=reason),
+            retryable=False,
+            changes={},
+            started_at=started_at,
+            at=self._now(),
+        )
+
+    def _failed(self, step: StepState, started_at: float, error: BaseException, changes: dict[str, Any]) -> StepFailed:
+        try:
+            kept = self._settled_changes(changes)
+        except OutputError:
+            kept = {}
+        return StepFailed(
+            step_id=step.step_id,
+            attempt=step.attempt,
+            error=describe(error),
+            retryable=not isinstance(error, _NO_RETRY),
+            changes=kept,
+            started_at=started_at,
+            at=self._now(),
+        )
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """Type, message and the frames of the user's own code: those of the engine tell its users nothing."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OWN_CODE)]
+    text = "".join(traceback.format_list(frames))
+    return ErrorInfo(type=type(error).__name__, message=str(error)[:4000], traceback=text[-8000:])

@@ -1,0 +1,167 @@
+"""Records of the jobs topic: what any producer may send, and what the engine sends to itself.
+
+    start     {"run_id": "...", "blueprint_id": "...", "version": "...", "input": {...}}       version, input optional
+    step      {"type": "step", "run_id": "...", "step_id": "...", "attempt": 1}                a hint: the step may be due
+    command   {"type": "command", "command": "cancel", "run_id": "...", "by": "...", "reason": "..."}
+    flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                          its adapter's job payload
+
+Unknown fields are ignored. Everything that does not fit is a `BadRecordError` whose code goes into the dead letter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from famulus.errors import BadRecordError
+from famulus.ids import RUN_ID_PATTERN, BlueprintId, RunId, StepId, is_run_id
+
+COMMANDS: Final = frozenset({"cancel"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    run_id: RunId
+    blueprint_id: BlueprintId
+    version: str | None
+    input: dict[str, Any]
+    is_job_of_run: bool = False
+    """Flowcraft's: it names a node of a run that may exist, and says nothing about the input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepHint:
+    run_id: RunId
+    step_id: StepId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    run_id: RunId
+    by: str
+    reason: str
+
+
+Job: TypeAlias = Start | StepHint | Cancel
+
+
+def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
+    """Read a record's value. Raises `BadRecordError`."""
+    document = _document(value, max_bytes)
+    if "runId" in document and "run_id" not in document:
+        document = _from_flowcraft(document)
+    match document.get("type", "start"):
+        case "start":
+            return _start(document)
+        case "step":
+            return StepHint(run_id=_run_id(document), step_id=StepId(_text(document, "step_id")))
+        case "command":
+            return _command(document)
+        case other:
+            raise BadRecordError(
+                f"`type` is {_shown(other)}, expected start, step or command", code="unknown_record_type"
+            )
+
+
+def start_record(
+    run_id: RunId,
+    blueprint_id: BlueprintId,
+    *,
+    input: dict[str, Any],
+    version: str | None = None,
+) -> bytes:
+    document = {"type": "start", "run_id": run_id, "blueprint_id": blueprint_id, "input": input}
+    return msgspec.json.encode(document if version is None else {**document, "version": version})
+
+
+def step_record(run_id: RunId, step_id: StepId, attempt: int) -> bytes:
+    return msgspec.json.encode({"type": "step", "run_id": run_id, "step_id": step_id, "attempt": attempt})
+
+
+def cancel_record(run_id: RunId, *, by: str, reason: str) -> bytes:
+    return msgspec.json.encode({"type": "command", "command": "cancel", "run_id": run_id, "by": by, "reason": reason})
+
+
+def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
+    if value is None:
+        raise BadRecordError("the value is null, expected a JSON object", code="null_value")
+    if len(value) > max_bytes:
+        raise BadRecordError(
+            f"the value has {len(value)} bytes, at most {max_bytes} are accepted (FAMULUS_MAX_RECORD_BYTES)",
+            code="too_large",
+        )
+    try:
+        document = msgspec.json.decode(value)
+    except RecursionError as error:
+        raise BadRecordError("the value is nested too deeply", code="too_deep") from error
+    except msgspec.DecodeError as error:
+        raise BadRecordError(f"the value is not JSON: {error}", code="not_json") from error
+    except UnicodeDecodeError as error:
+        raise BadRecordError(f"the value is not UTF-8: {error}", code="not_json") from error
+    if not isinstance(document, dict):
+        raise BadRecordError(f"the value is {_shown(document)}, expected a JSON object", code="not_an_object")
+    return document
+
+
+def _from_flowcraft(document: dict[str, Any]) -> dict[str, Any]:
+    """Its worker sends one job a start node; the first one starts the run, here at all its start nodes."""
+    return {
+        "type": "start",
+        "run_id": document["runId"],
+        "blueprint_id": document.get("blueprintId"),
+        "flowcraft": True,
+    }
+
+
+def _start(document: dict[str, Any]) -> Start:
+    given = document.get("input")
+    if given is not None and not isinstance(given, dict):
+        raise BadRecordError(f"`input` is {_shown(given)}, expected an object", code="wrong_type")
+    version = document.get("version")
+    if version is not None and not isinstance(version, str):
+        raise BadRecordError(f"`version` is {_shown(version)}, expected a string", code="wrong_type")
+    return Start(
+        run_id=_run_id(document),
+        blueprint_id=BlueprintId(_text(document, "blueprint_id")),
+        version=version or None,
+        input=given or {},
+        is_job_of_run="flowcraft" in document,
+    )
+
+
+def _command(document: dict[str, Any]) -> Cancel:
+    command = _text(document, "command")
+    if command not in COMMANDS:
+        raise BadRecordError(
+            f"`command` is {command!r}, expected one of {', '.join(sorted(COMMANDS))}", code="unknown_command"
+        )
+    return Cancel(
+        run_id=_run_id(document),
+        by=_text(document, "by", default="unknown"),
+        reason=_text(document, "reason", default="cancelled on request"),
+    )
+
+
+def _run_id(document: dict[str, Any]) -> RunId:
+    text = _text(document, "run_id")
+    if not is_run_id(text):
+        raise BadRecordError(f"`run_id` is {_shown(text)}, expected {RUN_ID_PATTERN.pattern}", code="bad_run_id")
+    return RunId(text)
+
+
+def _text(document: dict[str, Any], name: str, *, default: str | None = None) -> str:
+    value = document.get(name)
+    if value is None or value == "":
+        if default is not None:
+            return default
+        raise BadRecordError(f"`{name}` is missing, expected a text that is not empty", code="missing_field")
+    if not isinstance(value, str):
+        raise BadRecordError(f"`{name}` is {_shown(value)}, expected a string", code="wrong_type")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  # a line of a terminal

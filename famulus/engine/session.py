@@ -1,0 +1,222 @@
+"""One run in the memory of its owner: facts come in, one batch after the other goes out.
+
+    report(fact) ─> advance, fold ─> commit ─> start steps, count joins ─> successors and events on the topics ─> done
+
+Facts that come in while a batch is being written wait and share the next one, so a run with a hundred branches does
+not make a hundred writes. A fact is done when what follows from it is durable too: its rows in the store, its
+successors on the topic. Only then is a record acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from famulus.engine.backoff import Backoff
+from famulus.engine.batch import Batch, first
+from famulus.engine.records import step_record
+from famulus.errors import OwnershipLostError, RetryableError
+from famulus.flow.advance import advance
+from famulus.flow.decisions import RunStep
+from famulus.flow.facts import Fact, JoinCounted
+from famulus.flow.fold import fold
+from famulus.flow.status import RUN_ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from famulus.engine.joins import JoinDesk
+    from famulus.engine.tenure import Tenure
+    from famulus.flow.state import RunState
+    from famulus.ids import RunId, StepId
+    from famulus.ports import Bus, Clock, RunBirth, RunStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionServices:
+    """What sessions share."""
+
+    store: RunStore
+    bus: Bus
+    clock: Clock
+    joins: JoinDesk
+    start_step: Callable[[Session, RunStep], None]
+    stop_step: Callable[[RunId, StepId], None]
+    ended: Callable[[Session], None]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    services: SessionServices
+    tenure: Tenure
+    birth: RunBirth
+    partition: int
+    """Where the run's jobs are now; another one than at its birth, if the topic has got more partitions."""
+    run: RunState
+    seals: Mapping[int, int]
+    unborn: bool = False
+    """Nothing of the run is stored yet."""
+    closed: bool = False
+    """Another session, here or elsewhere, has the run now."""
+    _inbox: list[tuple[Fact, asyncio.Future[None]]] = field(default_factory=list)
+    _writer: asyncio.Task[None] | None = None
+
+    @property
+    def run_id(self) -> RunId:
+        return self.run.run_id
+
+    async def report(self, fact: Fact) -> None:
+        """Tell the run what happened; returns when all that follows is durable.
+
+        Raises `OwnershipLostError` if the run is not this worker's any more: then nothing of it is certain.
+        """
+        self._check()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.append((fact, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        await done
+
+    async def resume(self) -> None:
+        """Set going what is due of a run that was just loaded; returns when its hints are on the topic again."""
+        now = self.services.clock.now()
+        pending = [
+            JoinCounted(step_id=step_id, counts=self.run.joins[step_id].counts, at=now)
+            for step_id in self.run.pending_joins
+        ]
+        due = [RunStep(step.step_id, step.node_id, step.attempt) for step in self.run.steps.values() if step.is_due]
+        sends = await self._start(due)
+        await asyncio.gather(*sends, *(self.report(fact) for fact in pending))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.closed:
+            raise OwnershipLostError(f"run {self.run_id} is not owned by this session any more")
+        self.tenure.check()
+
+    async def _write_all(self) -> None:
+        try:
+            while self._inbox:
+                taken, self._inbox = self._inbox, []
+                waiting = [done for _, done in taken]
+                try:
+                    sends = await self._write(fact for fact, _ in taken)
+                except BaseException as error:
+                    _fail(waiting, error)
+                    raise
+                _resolve_after(sends, waiting)
+        except RetryableError as error:
+            self._give_up(error)
+        except BaseException as error:
+            log.exception("run could not be written", extra={"action": "run_dropped", "run_id": self.run_id})
+            self._give_up(error)
+            raise
+        finally:
+            self._writer = None
+
+    def _give_up(self, error: BaseException) -> None:
+        """What is in memory may be ahead of the store now: the next record loads the run anew."""
+        self.close()
+        left, self._inbox = self._inbox, []
+        _fail([done for _, done in left], error)
+
+    async def _write(self, facts: Iterable[Fact]) -> list[Awaitable[None]]:
+        """Write one batch and set going what follows. Returns the acknowledgements that are still outstanding."""
+        sends: list[Awaitable[None]] = []
+        while True:
+            batch = Batch()
+            for fact in facts:
+                decided = advance(self.run.graph, self.run, fact)
+                fold(self.run, decided)
+                batch.add(decided)
+            if batch.has_rows:
+                await self._commit(batch)
+                # A crash here: the rows say what is due, and whoever loads the run next sets it going.
+                sends.append(await self._send_events(batch))
+            for stop in batch.stop_steps:
+                self.services.stop_step(self.run_id, stop.step_id)
+            sends.extend(await self._start(batch.run_steps))
+            if self.run.status in RUN_ENDED:
+                self.services.ended(self)
+                await self.services.joins.forget(self.run)
+                return sends
+            if not batch.arrivals:
+                return sends
+            counted = await self.services.joins.count(self.run, batch.arrivals)
+            now = self.services.clock.now()
+            facts = [JoinCounted(step_id=step_id, counts=counts, at=now) for step_id, counts in counted.items()]
+
+    async def _commit(self, batch: Batch) -> None:
+        """Store the batch, however long it takes, unless the run is lost meanwhile."""
+        stamp = self.tenure.next_stamp()
+        commit = batch.commit(self.birth, self.run, seals=self.seals, stamp=stamp, at=self.services.clock.now())
+        if self.unborn:
+            commit = first(commit)
+        backoff = Backoff()
+        while True:
+            self._check()
+            try:
+                await self.services.store.commit(commit)
+            except RetryableError as error:
+                delay = backoff.next()
+                log.warning(
+                    "commit not confirmed, again in %.1f s: %s",
+                    delay,
+                    error,
+                    extra={"action": "commit_retried", "run_id": self.run_id},
+                )
+                await self.services.clock.sleep(delay)
+            else:
+                self.unborn = False
+                return
+
+    async def _start(self, due: Iterable[RunStep]) -> list[Awaitable[None]]:
+        """Start steps here at once, and put their hints on the topic for whoever owns the run if this worker dies."""
+        sends = []
+        for step in due:
+            self.services.start_step(self, step)
+            hint = step_record(self.run_id, step.step_id, step.attempt)
+            sends.append(await self.services.bus.send_job(self.run_id, hint))
+        return sends
+
+    async def _send_events(self, batch: Batch) -> Awaitable[None]:
+        record = {
+            "run_id": self.run_id,
+            "blueprint_id": self.birth.blueprint_id,
+            "version": self.birth.version,
+            "events": [{"seq": event.seq, "type": event.type, "at": event.at, **event.data} for event in batch.events],
+        }
+        return await self.services.bus.send_event(self.run_id, msgspec.json.encode(record))
+
+
+def _resolve_after(sends: list[Awaitable[None]], waiting: list[asyncio.Future[None]]) -> None:
+    gathered = asyncio.gather(*sends)
+
+    def resolve(done: asyncio.Future[list[None]]) -> None:
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is not None:
+            _fail(waiting, error)
+            return
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    gathered.add_done_callback(resolve)
+
+
+def _fail(waiting: list[asyncio.Future[None]], error: BaseException) -> None:
+    for future in waiting:
+        if not future.done():
+            if isinstance(error, asyncio.CancelledError):
+                future.cancel()
+            else:
+                future.set_exception(error)

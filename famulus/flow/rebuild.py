@@ -1,0 +1,93 @@
+"""The state of a run from what is recorded of it: the same state that its owner had in memory.
+
+What is due is not stored anywhere. It follows from the outcomes that are: a join that is complete but has no row is
+pending, a node that an edge fired into but has no row is scheduled. So a crash between a commit and what was to follow
+it loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from famulus.flow.arrivals import Arrival
+from famulus.flow.fold import arrive, complete, put, schedule, write
+from famulus.flow.state import RunState, StepState
+from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.ids import NodeId, RunId, StepId
+
+if TYPE_CHECKING:
+    from famulus.blueprint.graph import Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextWrite:
+    key: str
+    value: Any
+    """`ABSENT`: the key was deleted."""
+    seq: int
+
+
+def rebuild(
+    graph: Graph,
+    *,
+    run_id: RunId,
+    status: RunStatus,
+    reason: str | None,
+    initial: Mapping[str, Any],
+    steps: Iterable[StepState],
+    writes: Iterable[ContextWrite],
+    next_seq: int,
+) -> RunState:
+    """Replay recorded steps and context writes in the order of their sequence numbers, then derive what is due."""
+    run = RunState(run_id=run_id, graph=graph, status=status, reason=reason, context=dict(initial))
+    entries: list[StepState | ContextWrite] = [*steps, *writes]
+    for entry in sorted(entries, key=attrgetter("seq")):
+        if isinstance(entry, ContextWrite):
+            write(run, entry.key, entry.value)
+            continue
+        put(run, _with_cause(run, entry))
+        if entry.status is StepStatus.COMPLETED:
+            complete(run, entry)
+    run.next_seq = next_seq
+    if status not in RUN_ENDED:
+        _derive_due(run)
+    return run
+
+
+def _with_cause(run: RunState, step: StepState) -> StepState:
+    if step.status is not StepStatus.SKIPPED:
+        return step
+    came = (_arrival(run, source, step.node_id) for source in run.graph.predecessors(step.node_id))
+    return replace(step, blocked=Arrival.FAILED in came)
+
+
+def _derive_due(run: RunState) -> None:
+    for node_id in run.graph.start_nodes:
+        schedule(run, StepId(node_id), node_id, 1)
+    for step in sorted(run.steps.values(), key=attrgetter("seq")):
+        for target in run.graph.successors(step.node_id):
+            arrival = _arrival(run, step.node_id, target)
+            if StepId(target) in run.steps or arrival is None:
+                continue
+            if len(run.graph.predecessors(target)) > 1:
+                arrive(run, StepId(target), {step.node_id: arrival})
+            elif arrival is Arrival.FIRED:
+                schedule(run, StepId(target), target, 1)
+
+
+def _arrival(run: RunState, source: NodeId, target: NodeId) -> Arrival | None:
+    """How a predecessor has come to a node; ``None`` while it may still come."""
+    step = run.steps.get(StepId(source))
+    if step is None or step.is_live:
+        return None
+    match step.status:
+        case StepStatus.COMPLETED:
+            fired = any(run.graph.route(index).target == target for index in step.fired)
+            return Arrival.FIRED if fired else Arrival.DEAD
+        case StepStatus.SKIPPED:
+            return Arrival.FAILED if step.blocked else Arrival.DEAD
+        case _:
+            return Arrival.FAILED

@@ -1,0 +1,136 @@
+"""How a node's arguments are filled from its input and params.
+
+A parameter is filled with the first of these that exists:
+
+1. the context object, for one annotated `NodeContext` or `ThreadContext`, or called ``ctx`` or ``context``;
+2. the whole input, for one called ``input``; the params map for one called ``params``;
+3. ``params[name]``, then ``input[name]`` where the input is a map;
+4. the whole input, if it is the only parameter left that nothing filled and it has no default;
+5. its default.
+
+Values are converted to the annotation (dataclasses, `msgspec.Struct`, `datetime`, enums, ...); what does not fit is an
+`InputError` that names node and parameter.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from famulus.errors import InputError
+from famulus.nodes.context import NodeContext, NodeInfo, ThreadContext
+
+CONTEXT_NAMES: Final = frozenset({"ctx", "context"})
+
+
+class Source(Enum):
+    CONTEXT = "context"
+    INPUT = "input"
+    PARAMS = "params"
+    NAMED = "named"
+    REST = "rest"
+    """`**kwargs`: every param that no parameter takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    name: str
+    source: Source
+    annotation: Any
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How to call one implementation; worked out once, when it is registered."""
+
+    slots: tuple[Slot, ...]
+
+    def arguments(self, ctx: NodeInfo) -> dict[str, Any]:
+        filled: dict[str, Any] = {}
+        missing: list[Slot] = []
+        for slot in self.slots:
+            match slot.source:
+                case Source.CONTEXT:
+                    filled[slot.name] = ctx
+                case Source.INPUT:
+                    filled[slot.name] = _converted(ctx, slot, ctx.input)
+                case Source.PARAMS:
+                    filled[slot.name] = _converted(ctx, slot, dict(ctx.params))
+                case Source.NAMED:
+                    self._fill_named(ctx, slot, filled, missing)
+                case Source.REST:
+                    filled.update({key: value for key, value in ctx.params.items() if key not in self._names})
+        if len(missing) == 1:
+            filled[missing[0].name] = _converted(ctx, missing[0], ctx.input)
+        elif missing:
+            names = ", ".join(slot.name for slot in missing)
+            raise InputError(
+                f"node {ctx.node_id!r}: nothing to fill the parameters {names} with; "
+                f"give them in `params`, or let `inputs` be a map with these keys"
+            )
+        return filled
+
+    @property
+    def _names(self) -> frozenset[str]:
+        return frozenset(slot.name for slot in self.slots)
+
+    @staticmethod
+    def _fill_named(ctx: NodeInfo, slot: Slot, filled: dict[str, Any], missing: list[Slot]) -> None:
+        if slot.name in ctx.params:
+            filled[slot.name] = _converted(ctx, slot, ctx.params[slot.name])
+        elif isinstance(ctx.input, Mapping) and slot.name in ctx.input:
+            filled[slot.name] = _converted(ctx, slot, ctx.input[slot.name])
+        elif slot.required:
+            missing.append(slot)
+
+
+def read_signature(function: Callable[..., Any]) -> Signature:
+    """Work out how to call a function. Raises `TypeError` for positional-only parameters and ``*args``."""
+    hints = _hints(function)
+    slots = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+            raise TypeError(
+                f"node function {function.__qualname__}: parameter {parameter.name!r} must be passable by name"
+            )
+        annotation = hints.get(parameter.name, Any)
+        slots.append(
+            Slot(parameter.name, _source(parameter, annotation), annotation, parameter.default is parameter.empty)
+        )
+    return Signature(tuple(slots))
+
+
+def _source(parameter: inspect.Parameter, annotation: Any) -> Source:
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return Source.REST
+    if annotation in (NodeContext, ThreadContext, NodeInfo) or parameter.name in CONTEXT_NAMES:
+        return Source.CONTEXT
+    if parameter.name == "input":
+        return Source.INPUT
+    return Source.PARAMS if parameter.name == "params" else Source.NAMED
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError:
+        # Names imported for type checkers only: then values are passed as they are.
+        return {}
+
+
+def _converted(ctx: NodeInfo, slot: Slot, value: Any) -> Any:
+    if slot.annotation is Any or slot.annotation is object:
+        return value
+    try:
+        return msgspec.convert(value, slot.annotation)
+    except msgspec.ValidationError as error:
+        raise InputError(f"node {ctx.node_id!r}: parameter {slot.name!r} does not fit: {error}") from error
+    except TypeError:
+        # An annotation that msgspec does not know (a protocol, a class of the user's): pass the value as it is.
+        return value
