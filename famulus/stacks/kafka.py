@@ -84,6 +84,9 @@ def broker_settings(data: Path, port: int, *, controller_port: int) -> dict[str,
         "auto.create.topics.enable": "false",
         # A worker that starts alone need not wait 3 s for others to join its group.
         "group.initial.rebalance.delay.ms": "0",
+        # After a kill the new process is let in when the session of the killed one is over; the default is 9 s.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "1000",
         # One node holds everything once, and few internal partitions make the first consumer group quick.
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
