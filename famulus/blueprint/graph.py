@@ -1,28 +1,20 @@
-"""A blueprint prepared for execution: who follows whom, where a run starts, which edges close a cycle.
-
-Built once for a digest and only read afterwards. Building takes linear time and no recursion, so that a chain of
-10,000 nodes is as good as one of ten.
-"""
+"""A blueprint prepared for execution. Built once for a digest and only read afterwards."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from famulus.blueprint.expressions import Expression, Language, compile_expression
+from famulus.blueprint.topology import Topology, topology_of
 from famulus.errors import BlueprintError, ExpressionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from famulus.blueprint.model import Blueprint, Node
     from famulus.ids import Digest, NodeId
-
-CYCLES_LISTED: Final = 100
-"""A blueprint may hold more cycles than nodes; all of them are found, and this many are listed."""
 
 T = TypeVar("T")
 
@@ -49,22 +41,36 @@ class Graph:
     blueprint: Blueprint
     digest: Digest
     nodes: Mapping[NodeId, Node]
-    start_nodes: tuple[NodeId, ...]
-    """Where a run begins. Without a node that has no incoming edge: the entries of the cycles."""
     terminal_nodes: tuple[NodeId, ...]
     """Nodes that no edge leaves for a known node."""
-    cycles: tuple[tuple[NodeId, ...], ...]
-    """At most `CYCLES_LISTED` of them, each from its first node in depth-first order over the node list."""
-    fallback_for: Mapping[NodeId, tuple[NodeId, ...]]
-    """Fallback node to the other nodes that name it, in node order; unknown fallbacks are left out."""
+    _topology: Topology
     _routes: Mapping[int, Route]
     _outgoing: Mapping[NodeId, tuple[Route, ...]]
     _incoming: Mapping[NodeId, tuple[Route, ...]]
     _predecessors: Mapping[NodeId, tuple[NodeId, ...]]
 
     @property
+    def start_nodes(self) -> tuple[NodeId, ...]:
+        """Where a run begins, in node order; without a node that has no incoming edge: the entries of the cycles."""
+        return self._topology.start_nodes
+
+    @property
+    def reachable(self) -> frozenset[NodeId]:
+        """The nodes that a run can come to. A cycle beside a real start node is not among them."""
+        return self._topology.reachable
+
+    @property
+    def cycles(self) -> tuple[tuple[NodeId, ...], ...]:
+        return self._topology.cycles
+
+    @property
     def is_dag(self) -> bool:
         return not self.cycles
+
+    @property
+    def fallback_for(self) -> Mapping[NodeId, tuple[NodeId, ...]]:
+        """Fallback node to the other nodes that name it, in node order. Unknown fallbacks are left out."""
+        return self._topology.fallback_for
 
     def node(self, node_id: NodeId) -> Node:
         return self.nodes[node_id]
@@ -78,48 +84,37 @@ class Graph:
         return self._outgoing[node_id]
 
     def incoming(self, node_id: NodeId) -> tuple[Route, ...]:
-        """All routes into the node, in edge order: also back edges, and those from unknown nodes, which never fire."""
+        """All routes into the node, in edge order: also those that close a cycle or can never fire."""
         return self._incoming[node_id]
 
     def predecessors(self, node_id: NodeId) -> tuple[NodeId, ...]:
-        """The nodes that a join counts: distinct known sources, without those that come in by back edges only."""
+        """The nodes that a join counts, each once, in edge order.
+
+        Left out are sources that only close a cycle, and sources that no run can reach: nobody would ever settle them.
+        """
         return self._predecessors[node_id]
 
 
 def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
     """Prepare the blueprint. Raises `BlueprintError` with every expression that does not compile."""
     nodes = {node.id: node for node in blueprint.nodes}
-    fallback_for = _fallback_for(nodes)
-    edges = _last_of_equal_edges(blueprint)
-    following: dict[NodeId, dict[NodeId, None]] = {node_id: {} for node_id in nodes}
-    entered: set[NodeId] = set()
-    for index in edges:
-        edge = blueprint.edges[index]
-        entered.add(edge.target)
-        if edge.source in nodes and edge.target in nodes:
-            following[edge.source][edge.target] = None
-
-    cycles, entries = _cycles(nodes, following, _entry_points(blueprint))
-    start_nodes = tuple(node_id for node_id in nodes if node_id not in entered and node_id not in fallback_for)
-    if not start_nodes:
-        start_nodes = entries
-    back = _back_edges(nodes, following, start_nodes)
-    routes = _routes(blueprint, edges, back)
+    topology = topology_of(blueprint)
+    routes = _routes(blueprint, topology)
     outgoing = _grouped(nodes, ((route.source, route) for route in routes if route.target in nodes))
     incoming = _grouped(nodes, ((route.target, route) for route in routes))
     return Graph(
         blueprint=blueprint,
         digest=digest,
         nodes=MappingProxyType(nodes),
-        start_nodes=start_nodes,
         terminal_nodes=tuple(node_id for node_id in nodes if not outgoing[node_id]),
-        cycles=cycles,
-        fallback_for=MappingProxyType(fallback_for),
+        _topology=topology,
         _routes={route.index: route for route in routes},
         _outgoing=outgoing,
         _incoming=incoming,
         _predecessors={
-            node_id: tuple(dict.fromkeys(route.source for route in into if route.source in nodes and not route.back))
+            node_id: tuple(
+                dict.fromkeys(route.source for route in into if route.source in topology.reachable and not route.back)
+            )
             for node_id, into in incoming.items()
         },
     )
@@ -130,31 +125,7 @@ def expression_language(blueprint: Blueprint) -> Language:
     return "cel" if blueprint.metadata.get("expressionLanguage") == "cel" else "path"
 
 
-def _fallback_for(nodes: Mapping[NodeId, Node]) -> dict[NodeId, tuple[NodeId, ...]]:
-    named = ((node.config.fallback, node.id) for node in nodes.values())
-    found: defaultdict[NodeId, list[NodeId]] = defaultdict(list)
-    for fallback, node_id in named:
-        if fallback is not None and fallback in nodes and fallback != node_id:
-            found[fallback].append(node_id)
-    return {fallback: tuple(node_ids) for fallback, node_ids in found.items()}
-
-
-def _last_of_equal_edges(blueprint: Blueprint) -> list[int]:
-    """The positions of the edges that count: of those with the same source, target, action and condition the last."""
-    last = {(edge.source, edge.target, edge.action, edge.condition): i for i, edge in enumerate(blueprint.edges)}
-    return sorted(last.values())
-
-
-def _entry_points(blueprint: Blueprint) -> frozenset[str]:
-    given = blueprint.metadata.get("cycleEntryPoints")
-    return (
-        frozenset(entry for entry in given if isinstance(entry, str))
-        if isinstance(given, (list, tuple))
-        else frozenset()
-    )
-
-
-def _routes(blueprint: Blueprint, edges: Iterable[int], back: set[tuple[NodeId, NodeId]]) -> list[Route]:
+def _routes(blueprint: Blueprint, topology: Topology) -> list[Route]:
     language = expression_language(blueprint)
     problems: list[str] = []
 
@@ -168,7 +139,7 @@ def _routes(blueprint: Blueprint, edges: Iterable[int], back: set[tuple[NodeId, 
             return None
 
     routes = []
-    for index in edges:
+    for index in topology.edges:
         edge = blueprint.edges[index]
         routes.append(
             Route(
@@ -178,7 +149,7 @@ def _routes(blueprint: Blueprint, edges: Iterable[int], back: set[tuple[NodeId, 
                 action=edge.action,
                 condition=compiled(edge.condition, f"edges[{index}].condition"),
                 transform=compiled(edge.transform, f"edges[{index}].transform"),
-                back=(edge.source, edge.target) in back,
+                back=(edge.source, edge.target) in topology.back,
             )
         )
     if problems:
@@ -194,100 +165,3 @@ def _grouped(nodes: Iterable[NodeId], pairs: Iterable[tuple[NodeId, T]]) -> dict
         if node_id in groups:
             groups[node_id].append(value)
     return {node_id: tuple(values) for node_id, values in groups.items()}
-
-
-def _back_edges(
-    nodes: Mapping[NodeId, Node], following: Mapping[NodeId, Iterable[NodeId]], start_nodes: Iterable[NodeId]
-) -> set[tuple[NodeId, NodeId]]:
-    """Source and target of the edges that close a cycle, seen from where a run starts.
-
-    A fallback is followed like an edge: it is a way into the graph, and a loop behind it must be met at its head.
-    """
-
-    def successors(node_id: NodeId) -> Iterable[NodeId]:
-        yield from following[node_id]
-        fallback = nodes[node_id].config.fallback
-        if fallback is not None and fallback in nodes:
-            yield fallback
-
-    return {(closing.path[-1], closing.path[closing.head]) for closing in _closings([*start_nodes, *nodes], successors)}
-
-
-def _cycles(
-    nodes: Iterable[NodeId], following: Mapping[NodeId, Iterable[NodeId]], entry_points: frozenset[str]
-) -> tuple[tuple[tuple[NodeId, ...], ...], tuple[NodeId, ...]]:
-    """The first cycles that a depth-first search over the node list meets, and where a run enters each of them all."""
-    listed: list[tuple[NodeId, ...]] = []
-    entries: dict[NodeId, None] = {}
-    for closing in _closings(nodes, following.__getitem__, marked=entry_points):
-        entries[closing.path[closing.entry]] = None
-        if len(listed) < CYCLES_LISTED:
-            listed.append(tuple(closing.path[closing.head :]))
-    return tuple(listed), tuple(entries)
-
-
-class _Closing(NamedTuple):
-    """An edge from the end of the path back to one of its nodes."""
-
-    path: Sequence[NodeId]
-    """From the root of the search; it changes when the search goes on."""
-    head: int
-    """Where on the path the edge leads."""
-    entry: int
-    """The first marked node from the head on; without one the head itself."""
-
-
-def _closings(
-    roots: Iterable[NodeId],
-    successors: Callable[[NodeId], Iterable[NodeId]],
-    *,
-    marked: Collection[str] = (),
-) -> Iterator[_Closing]:
-    """Search depth first, and yield each edge that leads back to a node on the path."""
-    path = _Path(successors, marked)
-    done: set[NodeId] = set()
-    for root in roots:
-        if root not in done:
-            path.enter(root)
-        while path.nodes:
-            successor = path.next_successor()
-            if successor is None:
-                done.add(path.leave())
-            elif successor in path.depth_of:
-                yield path.closing(successor)
-            elif successor not in done:
-                path.enter(successor)
-
-
-class _Path:
-    """The way from the root of a depth-first search to where it stands; it replaces the stack of a recursion."""
-
-    def __init__(self, successors: Callable[[NodeId], Iterable[NodeId]], marked: Collection[str]) -> None:
-        self.nodes: list[NodeId] = []
-        self.depth_of: dict[NodeId, int] = {}
-        self._successors = successors
-        self._open: list[Iterator[NodeId]] = []
-        self._marked = marked
-        self._marked_depths: list[int] = []
-
-    def enter(self, node_id: NodeId) -> None:
-        depth = self.depth_of[node_id] = len(self.nodes)
-        if node_id in self._marked:
-            self._marked_depths.append(depth)
-        self.nodes.append(node_id)
-        self._open.append(iter(self._successors(node_id)))
-
-    def next_successor(self) -> NodeId | None:
-        return next(self._open[-1], None)
-
-    def leave(self) -> NodeId:
-        self._open.pop()
-        node_id = self.nodes.pop()
-        if self.depth_of.pop(node_id) in self._marked_depths[-1:]:
-            self._marked_depths.pop()
-        return node_id
-
-    def closing(self, target: NodeId) -> _Closing:
-        head = self.depth_of[target]
-        mark = bisect_left(self._marked_depths, head)
-        return _Closing(self.nodes, head, self._marked_depths[mark] if mark < len(self._marked_depths) else head)
