@@ -47,6 +47,7 @@ class Graph:
     _routes: Mapping[int, Route]
     _outgoing: Mapping[NodeId, tuple[Route, ...]]
     _incoming: Mapping[NodeId, tuple[Route, ...]]
+    _successors: Mapping[NodeId, tuple[NodeId, ...]]
     _predecessors: Mapping[NodeId, tuple[NodeId, ...]]
 
     @property
@@ -87,6 +88,10 @@ class Graph:
         """All routes into the node, in edge order: also those that close a cycle or can never fire."""
         return self._incoming[node_id]
 
+    def successors(self, node_id: NodeId) -> tuple[NodeId, ...]:
+        """The nodes that wait for this one, each once, in edge order: not those that it leads back to."""
+        return self._successors[node_id]
+
     def predecessors(self, node_id: NodeId) -> tuple[NodeId, ...]:
         """The nodes that a join counts, each once, in edge order.
 
@@ -111,6 +116,10 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         _routes={route.index: route for route in routes},
         _outgoing=outgoing,
         _incoming=incoming,
+        _successors={
+            node_id: tuple(dict.fromkeys(route.target for route in out if not route.back))
+            for node_id, out in outgoing.items()
+        },
         _predecessors={
             node_id: tuple(
                 dict.fromkeys(route.source for route in into if route.source in topology.reachable and not route.back)

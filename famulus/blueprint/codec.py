@@ -1,0 +1,362 @@
+"""JSON to blueprint and back. Every problem of a document is found at once, and named by its path.
+
+The camelCase of the JSON lives here. Properties that the specification does not know are dropped; an optional property
+that is null or an empty string counts as not given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+
+from famulus.blueprint.model import Blueprint, Edge, JoinPolicy, Node, NodeConfig
+from famulus.errors import BlueprintError
+from famulus.ids import BlueprintId, Digest, NodeId
+
+NODES_MAX: Final = 20_000
+EDGES_MAX: Final = 100_000
+ID_CHARACTERS_MAX: Final = 256
+JSON_DEPTH_MAX: Final = 100
+MILLISECONDS_MAX: Final = 10 * 366 * 24 * 3_600_000
+ATTEMPTS_MAX: Final = 1_000_000
+VERSION_DIGITS: Final = 12
+PROBLEMS_IN_MESSAGE: Final = 20
+SHOWN_CHARACTERS: Final = 60
+
+INVALID_BLUEPRINT: Final = "INVALID_BLUEPRINT"
+DUPLICATE_NODE_ID: Final = "DUPLICATE_NODE_ID"
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+
+
+class Problem(NamedTuple):
+    """What is wrong with a document, and where."""
+
+    path: str
+    message: str
+    code: str = INVALID_BLUEPRINT
+    node_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be made of a document."""
+
+    blueprint: Blueprint | None
+    """``None`` if a node or edge could not be read at all. Only without problems is it fit to be run."""
+    problems: Sequence[Problem]
+
+
+def parse_blueprint(data: bytes | str | Mapping[str, Any], *, default_id: str | None = None) -> Blueprint:
+    """Make a blueprint of JSON text or data. Raises `BlueprintError` with every problem."""
+    reading = read_blueprint(data, default_id=default_id)
+    if reading.blueprint is None or reading.problems:
+        problems = [str(problem) for problem in reading.problems]
+        more = len(problems) - PROBLEMS_IN_MESSAGE
+        listed = "; ".join(problems[:PROBLEMS_IN_MESSAGE]) + (f"; and {more} more" if more > 0 else "")
+        raise BlueprintError(f"the blueprint cannot be used: {listed}", problems=problems)
+    return reading.blueprint
+
+
+def read_blueprint(data: bytes | str | Mapping[str, Any], *, default_id: str | None = None) -> Reading:
+    """As `parse_blueprint`, for those who want to go on with what could be read."""
+    reader = _Reader()
+    blueprint = None
+    try:
+        document = _decode(data)
+    except ValueError as error:
+        reader.problem("", str(error))
+    else:
+        blueprint = reader.blueprint(document, default_id)
+    return Reading(None if reader.incomplete else blueprint, tuple(reader.problems))
+
+
+def encode_blueprint(blueprint: Blueprint) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, nothing that is a default, no version that is derived from the digest."""
+    return _canonical(_document(blueprint))
+
+
+def digest_of(blueprint: Blueprint) -> Digest:
+    """SHA-256 of the canonical JSON."""
+    return _sha256(_document(blueprint))
+
+
+def _decode(data: bytes | str | Mapping[str, Any]) -> Any:
+    if isinstance(data, Mapping):
+        return data
+    try:
+        return msgspec.json.decode(data)
+    except RecursionError:
+        raise ValueError(f"the JSON nests too deep, at most {JSON_DEPTH_MAX} levels are accepted") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ValueError(f"not readable as JSON ({error}), expected an object with nodes and edges") from error
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads on after a problem, with a harmless value in place of the one that is wrong."""
+
+    problems: list[Problem] = field(default_factory=list)
+    incomplete: bool = False
+
+    def problem(self, path: str, message: str, *, code: str = INVALID_BLUEPRINT, node_id: str | None = None) -> None:
+        self.problems.append(Problem(path, message, code, node_id))
+
+    def wrong(self, path: str, found: Any, expected: str) -> None:
+        self.problem(path, f"{_shown(found)}, expected {expected}")
+
+    def blueprint(self, document: Any, default_id: str | None) -> Blueprint | None:
+        if not isinstance(document, Mapping):
+            self.wrong("", document, "an object with nodes and edges")
+            return None
+        given_id = document.get("id")
+        blueprint_id = self.identity("id", default_id if given_id in (None, "") else given_id)
+        metadata = self.metadata(document.get("metadata"))
+        nodes = tuple(self.nodes(document.get("nodes")))
+        edges = tuple(self.edges(document.get("edges")))
+        self.unique(nodes)
+        version = self.version("metadata.version", metadata.get("version"))
+        version = version or self.version("version", document.get("version"))
+        blueprint = Blueprint(
+            id=BlueprintId(blueprint_id or ""), version=version or "", nodes=nodes, edges=edges, metadata=metadata
+        )
+        if version or self.problems:
+            return blueprint
+        return replace(blueprint, version=_sha256(_content(blueprint))[:VERSION_DIGITS])
+
+    def metadata(self, given: Any) -> dict[str, Any]:
+        metadata = self.object("metadata", given)
+        entries = metadata.get("cycleEntryPoints")
+        if entries is not None and not (isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)):
+            self.wrong("metadata.cycleEntryPoints", entries, "a list of node ids")
+        language = metadata.get("expressionLanguage")
+        if language not in (None, "path", "cel"):
+            self.wrong("metadata.expressionLanguage", language, 'one of "path", "cel"')
+        return metadata
+
+    def nodes(self, given: Any) -> Iterator[Node]:
+        for path, entry in self.entries("nodes", given, NODES_MAX):
+            node_id = self.identity(f"{path}.id", entry.get("id"))
+            self.incomplete |= node_id is None
+            yield Node(
+                id=NodeId(node_id or ""),
+                uses=self.required_text(f"{path}.uses", entry.get("uses"), "the name of an implementation"),
+                params=self.object(f"{path}.params", entry.get("params")),
+                inputs=self.inputs(f"{path}.inputs", entry.get("inputs")),
+                config=self.config(f"{path}.config", entry.get("config")),
+            )
+
+    def edges(self, given: Any) -> Iterator[Edge]:
+        if given is None:
+            return
+        for path, entry in self.entries("edges", given, EDGES_MAX):
+            source = self.required_text(f"{path}.source", entry.get("source"), "a node id")
+            target = self.required_text(f"{path}.target", entry.get("target"), "a node id")
+            self.incomplete |= not (source and target)
+            yield Edge(
+                source=NodeId(source),
+                target=NodeId(target),
+                action=self.text(f"{path}.action", entry.get("action")),
+                condition=self.text(f"{path}.condition", entry.get("condition")),
+                transform=self.text(f"{path}.transform", entry.get("transform")),
+            )
+
+    def config(self, path: str, given: Any) -> NodeConfig:
+        entry = self.object(path, given)
+        attempts = self.whole_number(f"{path}.maxRetries", entry.get("maxRetries"), ATTEMPTS_MAX)
+        fallback = self.text(f"{path}.fallback", entry.get("fallback"))
+        return NodeConfig(
+            max_attempts=attempts or 1,
+            retry_delay_ms=self.whole_number(f"{path}.retryDelay", entry.get("retryDelay"), MILLISECONDS_MAX) or 0,
+            timeout_ms=self.whole_number(f"{path}.timeout", entry.get("timeout"), MILLISECONDS_MAX) or None,
+            fallback=None if fallback is None else NodeId(fallback),
+            join=self.join(f"{path}.joinStrategy", entry.get("joinStrategy")),
+        )
+
+    def join(self, path: str, given: Any) -> JoinPolicy:
+        if given in (None, ""):
+            return JoinPolicy.ALL
+        if given in tuple(JoinPolicy):
+            return JoinPolicy(given)
+        self.wrong(path, given, f"one of {', '.join(JoinPolicy)}")
+        return JoinPolicy.ALL
+
+    def inputs(self, path: str, given: Any) -> str | Mapping[str, Any] | None:
+        if isinstance(given, Mapping):
+            return self.object(path, given)
+        return self.text(path, given, expected="a string or an object of strings")
+
+    def version(self, path: str, given: Any) -> str | None:
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            return str(int(given) if float(given).is_integer() else given)
+        if given in (None, ""):
+            return None
+        return self.identity(path, given, expected="a string or number")
+
+    def unique(self, nodes: Sequence[Node]) -> None:
+        first: dict[str, int] = {}
+        for index, node in enumerate(nodes):
+            if node.id and first.setdefault(node.id, index) != index:
+                self.problem(
+                    f"nodes[{index}].id",
+                    f"{_shown(node.id)} is the id of nodes[{first[node.id]}] already, expected an id of its own",
+                    code=DUPLICATE_NODE_ID,
+                    node_id=node.id,
+                )
+
+    def entries(self, path: str, given: Any, limit: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The objects of a list, or the values of a map."""
+        values = list(given.values()) if isinstance(given, Mapping) else given
+        if not isinstance(values, (list, tuple)):
+            self.incomplete = True
+            self.wrong(path, given, "a list of objects")
+            return
+        if len(values) > limit:
+            self.incomplete = True
+            self.problem(path, f"found {len(values)} of them, at most {limit} are accepted")
+            return
+        for index, value in enumerate(values):
+            if isinstance(value, Mapping):
+                yield f"{path}[{index}]", value
+            else:
+                self.incomplete = True
+                self.wrong(f"{path}[{index}]", value, "an object")
+
+    def object(self, path: str, given: Any) -> dict[str, Any]:
+        if given is None:
+            return {}
+        if not isinstance(given, Mapping):
+            self.wrong(path, given, "an object")
+            return {}
+        try:
+            return cast("dict[str, Any]", _plain(given, JSON_DEPTH_MAX))
+        except ValueError as error:
+            self.problem(path, str(error))
+            return {}
+
+    def identity(self, path: str, given: Any, *, expected: str = "a string") -> str | None:
+        expected = f"{expected} of at most {ID_CHARACTERS_MAX} characters without control characters"
+        if isinstance(given, str) and 0 < len(given) <= ID_CHARACTERS_MAX and not _CONTROL.search(given):
+            return given
+        if isinstance(given, str) and len(given) > ID_CHARACTERS_MAX:
+            self.problem(path, f"found {len(given)} characters, expected {expected}")
+        else:
+            self.wrong(path, given, expected)
+        return None
+
+    def required_text(self, path: str, given: Any, expected: str) -> str:
+        if isinstance(given, str) and given and not _SURROGATE.search(given):
+            return given
+        self.wrong(path, given, expected)
+        return ""
+
+    def text(self, path: str, given: Any, *, expected: str = "a string") -> str | None:
+        return None if given in (None, "") else self.required_text(path, given, expected) or None
+
+    def whole_number(self, path: str, given: Any, limit: int) -> int | None:
+        if given is None:
+            return None
+        if isinstance(given, float) and given.is_integer():
+            given = int(given)
+        if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= limit:
+            return given
+        self.wrong(path, given, f"a whole number from 0 to {limit}")
+        return None
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value as dicts, lists and scalars, nested no deeper than so many levels. Raises `ValueError`."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise ValueError("holds half of a surrogate pair, expected valid Unicode")
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth == 0:
+        raise ValueError(f"nests deeper than {JSON_DEPTH_MAX} levels, expected less")
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, depth - 1) for part in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {_plain(key, depth): _plain(part, depth - 1) for key, part in value.items()}
+    raise ValueError(f"holds a {type(value).__name__} ({value!r:.{SHOWN_CHARACTERS}}), expected JSON values")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "missing"
+        case Mapping():
+            return "found an object"
+        case list() | tuple():
+            return "found a list"
+        case bool():
+            return f"found {str(value).lower()}"
+        case _:
+            text = repr(value)
+            return "found " + (text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
+
+
+def _document(blueprint: Blueprint) -> dict[str, Any]:
+    """The JSON object, without a version of its own if the metadata or the content give it."""
+    document = _content(blueprint)
+    given = blueprint.metadata.get("version") not in (None, "")
+    if not given and blueprint.version != _sha256(document)[:VERSION_DIGITS]:
+        document["version"] = blueprint.version
+    return document
+
+
+def _content(blueprint: Blueprint) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "id": blueprint.id,
+        "nodes": [_node(node) for node in blueprint.nodes],
+        "edges": [
+            _given(source=e.source, target=e.target, action=e.action, condition=e.condition, transform=e.transform)
+            for e in blueprint.edges
+        ],
+    }
+    if blueprint.metadata:
+        document["metadata"] = dict(blueprint.metadata)
+    return document
+
+
+def _node(node: Node) -> dict[str, Any]:
+    config = node.config
+    return _given(
+        id=node.id,
+        uses=node.uses,
+        params=dict(node.params) or None,
+        inputs=dict(node.inputs) if isinstance(node.inputs, Mapping) else node.inputs,
+        config=_given(
+            maxRetries=config.max_attempts if config.max_attempts != 1 else None,
+            retryDelay=config.retry_delay_ms or None,
+            timeout=config.timeout_ms,
+            fallback=config.fallback,
+            joinStrategy=config.join.value if config.join is not JoinPolicy.ALL else None,
+        )
+        or None,
+    )
+
+
+def _given(**properties: Any) -> dict[str, Any]:
+    return {name: value for name, value in properties.items() if value is not None}
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    # The hook meets what is a mapping but no dict, such as the defaults of the model.
+    return msgspec.json.encode(document, order="sorted", enc_hook=dict)
+
+
+def _sha256(document: Mapping[str, Any]) -> Digest:
+    return Digest(hashlib.sha256(_canonical(document)).hexdigest())
