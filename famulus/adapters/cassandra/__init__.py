@@ -1,0 +1,15 @@
+"""The stores of production: runs, blueprints and epochs in Cassandra."""
+
+from famulus.adapters.cassandra.blueprints import CassandraBlueprintStore
+from famulus.adapters.cassandra.database import CassandraDatabase
+from famulus.adapters.cassandra.epochs import CassandraEpochs
+from famulus.adapters.cassandra.runs import CassandraRunStore
+from famulus.adapters.cassandra.schema import migrate
+
+__all__ = [
+    "CassandraBlueprintStore",
+    "CassandraDatabase",
+    "CassandraEpochs",
+    "CassandraRunStore",
+    "migrate",
+]

@@ -1,0 +1,67 @@
+"""Which errors of the driver mean "not now", and which mean a mistake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from cassandra import CoordinationFailure, OperationTimedOut, Timeout, Unavailable
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.pool import NoConnectionsAvailable
+from cassandra.protocol import (
+    ErrorMessage,
+    IsBootstrappingErrorMessage,
+    OverloadedErrorMessage,
+    ServerError,
+    TruncateError,
+)
+
+from famulus.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RETRY_AFTER_SECONDS: Final = 0.5
+"""As long as the driver waits before it connects again."""
+
+_NOT_NOW: Final = (
+    OperationTimedOut,
+    NoHostAvailable,
+    Unavailable,
+    Timeout,  # of a read or a write
+    CoordinationFailure,  # a read or a write that failed on a replica
+    ConnectionException,
+    ConnectionBusy,
+    NoConnectionsAvailable,
+    OverloadedErrorMessage,
+    IsBootstrappingErrorMessage,
+    TruncateError,
+    ServerError,
+)
+_CAS_WRITE_UNKNOWN: Final = 0x1700
+"""A lightweight transaction that may still apply. The driver has no type for it."""
+
+
+def as_store_error(error: Exception) -> StoreUnavailableError | None:
+    """Return what to raise instead of the driver's error, or ``None`` if waiting would not help."""
+    if not is_unavailability(error):
+        return None
+    return StoreUnavailableError(f"Cassandra: {describe(error)}", retry_after=RETRY_AFTER_SECONDS)
+
+
+def is_unavailability(error: Exception) -> bool:
+    if isinstance(error, ErrorMessage) and error.code == _CAS_WRITE_UNKNOWN:
+        return True
+    return isinstance(error, _NOT_NOW)
+
+
+def describe(error: Exception) -> str:
+    """Say in one line what the driver says, with the answer of each host that it tried."""
+    hosts = "; ".join(f"{host} {answer}" for host, answer in answers_of(error).items())
+    return f"{type(error).__name__}: {hosts or error}"
+
+
+def answers_of(error: Exception) -> Mapping[Any, Any]:
+    """Return what each host answered; none where no host was asked (the driver then lists addresses, or nothing)."""
+    answers = getattr(error, "errors", None)
+    return answers if isinstance(answers, dict) else {}

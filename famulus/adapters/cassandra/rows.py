@@ -1,0 +1,144 @@
+"""Between the rows of `famulus.ports` and the values of ``cql/runs.cql``, in the order of the columns there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from famulus.adapters.cassandra.database import Write
+from famulus.ids import BlueprintId, Digest, NodeId, RunId, Stamp, StepId
+from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from famulus.adapters.cassandra.driver import Row
+
+NONE: Final = b""
+"""Stands for "no bytes". JSON is never empty, and a null would leave a tombstone."""
+
+# -- to Cassandra ----------------------------------------------------------------------------------------------------
+
+
+def head_write(namespace: str, commit: Commit, *, rows_written: int) -> Write:
+    """Return the write of the run row: the birth too in a first commit."""
+    birth, head, stamp = commit.birth, commit.head, commit.stamp
+    values = [
+        head.status,
+        head.reason,
+        head.updated_at,
+        head.ended_at,
+        head.seals,
+        head.next_seq,
+        rows_written,
+        stamp,
+        stamp,
+    ]
+    if not commit.first:
+        return Write("insert_head", [namespace, birth.run_id, *values])
+    born = [
+        birth.blueprint_id,
+        birth.version,
+        birth.digest,
+        birth.input,
+        birth.input_digest,
+        birth.partition,
+        birth.created_at,
+    ]
+    return Write("insert_first_head", [namespace, birth.run_id, *born, *values])
+
+
+def step_write(namespace: str, run_id: RunId, step: StepRow, stamp: Stamp) -> Write:
+    values = (
+        namespace,
+        run_id,
+        step.step_id,
+        step.node_id,
+        step.status,
+        step.attempt,
+        step.seq,
+        step.fired,
+        step.output or NONE,
+        step.error or NONE,
+        (step.action, step.reason, step.worker, step.started_at, step.ended_at),
+        stamp,
+        stamp,
+    )
+    return Write("insert_step", values)
+
+
+def context_write(namespace: str, run_id: RunId, row: ContextRow, stamp: Stamp) -> Write:
+    return Write("insert_context", (namespace, run_id, row.key, row.value or NONE, row.seq, stamp, stamp))
+
+
+def event_write(namespace: str, run_id: RunId, event: EventRow, stamp: Stamp) -> Write:
+    return Write("insert_event", (namespace, run_id, event.seq, event.type, event.at, event.data, stamp, stamp))
+
+
+# -- from Cassandra --------------------------------------------------------------------------------------------------
+
+
+def read_run(run_id: RunId, row: Row) -> tuple[RunBirth, RunHead, int]:
+    """Return birth, head and the number of rows that the head's commit wrote, from a row of ``select_run``."""
+    blueprint_id, version, digest, given, input_digest, partition, created_at, *head, rows_written = row
+    birth = RunBirth(
+        run_id=run_id,
+        blueprint_id=BlueprintId(blueprint_id),
+        version=version,
+        digest=Digest(digest),
+        input=given,
+        input_digest=input_digest,
+        partition=partition,
+        created_at=created_at,
+    )
+    return birth, _read_head(head), rows_written
+
+
+def read_head(run_id: RunId, row: Row) -> tuple[RunBirth, RunHead]:
+    """Return birth and head from a row of ``select_head``; the input is left empty."""
+    blueprint_id, version, digest, *rest = row
+    birth, head, _ = read_run(run_id, (blueprint_id, version, digest, b"", *rest, 0))
+    return birth, head
+
+
+def _read_head(values: Sequence[Any]) -> RunHead:
+    status, reason, updated_at, ended_at, seals, next_seq, stamp = values
+    return RunHead(
+        status=status,
+        reason=reason,
+        updated_at=updated_at,
+        ended_at=ended_at,
+        seals=dict(seals),
+        next_seq=next_seq,
+        stamp=Stamp(stamp),
+    )
+
+
+def read_step(row: Row) -> StepRow:
+    step_id, node_id, status, attempt, seq, fired, output, error, details, stamp = row
+    action, reason, worker, started_at, ended_at, *_ = details  # a newer schema may know more details
+    return StepRow(
+        step_id=StepId(step_id),
+        node_id=NodeId(node_id),
+        status=status,
+        attempt=attempt,
+        seq=seq,
+        output=output or None,
+        action=action,
+        fired=tuple(fired),
+        reason=reason,
+        error=error or None,
+        worker=worker,
+        started_at=started_at,
+        ended_at=ended_at,
+        stamp=Stamp(stamp),
+    )
+
+
+def read_context(row: Row) -> ContextRow:
+    key, value, seq, stamp = row
+    return ContextRow(key=key, value=value or None, seq=seq, stamp=Stamp(stamp))
+
+
+def read_event(row: Row) -> EventRow:
+    seq, type_, at, data, stamp = row
+    return EventRow(seq=seq, type=type_, at=at, data=data, stamp=Stamp(stamp))
