@@ -1,0 +1,37 @@
+"""What a workflow is: values, JSON, structure, expressions, linter, drawing. Pure: no I/O, no clock, no randomness."""
+
+from famulus.blueprint.analysis import Analysis, analyse
+from famulus.blueprint.codec import digest_of, encode_blueprint, parse_blueprint
+from famulus.blueprint.drawing import to_mermaid
+from famulus.blueprint.expressions import Expression, compile_expression
+from famulus.blueprint.graph import Graph, Route, build_graph
+from famulus.blueprint.issues import Issue, issues_as_text
+from famulus.blueprint.linter import BUILT_INS, lint, lint_document
+from famulus.blueprint.model import Blueprint, Edge, JoinPolicy, Node, NodeConfig
+from famulus.blueprint.values import ABSENT, is_true
+
+__all__ = [
+    "ABSENT",
+    "BUILT_INS",
+    "Analysis",
+    "Blueprint",
+    "Edge",
+    "Expression",
+    "Graph",
+    "Issue",
+    "JoinPolicy",
+    "Node",
+    "NodeConfig",
+    "Route",
+    "analyse",
+    "build_graph",
+    "compile_expression",
+    "digest_of",
+    "encode_blueprint",
+    "is_true",
+    "issues_as_text",
+    "lint",
+    "lint_document",
+    "parse_blueprint",
+    "to_mermaid",
+]

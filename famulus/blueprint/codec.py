@@ -124,7 +124,6 @@ class _Reader:
         metadata = self.metadata(document.get("metadata"))
         nodes = tuple(self.nodes(document.get("nodes")))
         edges = tuple(self.edges(document.get("edges")))
-        self.unique(nodes)
         version = self.version("metadata.version", metadata.get("version"))
         version = version or self.version("version", document.get("version"))
         blueprint = Blueprint(
@@ -145,9 +144,13 @@ class _Reader:
         return metadata
 
     def nodes(self, given: Any) -> Iterator[Node]:
+        taken: dict[str, str] = {}
         for path, entry in self.entries("nodes", given, NODES_MAX):
             node_id = self.identity(f"{path}.id", entry.get("id"))
-            self.incomplete |= node_id is None
+            if node_id is None:
+                self.incomplete = True
+            else:
+                self.first_use(path, node_id, taken)
             yield Node(
                 id=NodeId(node_id or ""),
                 uses=self.required_text(f"{path}.uses", entry.get("uses"), "the name of an implementation"),
@@ -203,16 +206,11 @@ class _Reader:
             return None
         return self.identity(path, given, expected="a string or number")
 
-    def unique(self, nodes: Sequence[Node]) -> None:
-        first: dict[str, int] = {}
-        for index, node in enumerate(nodes):
-            if node.id and first.setdefault(node.id, index) != index:
-                self.problem(
-                    f"nodes[{index}].id",
-                    f"{_shown(node.id)} is the id of nodes[{first[node.id]}] already, expected an id of its own",
-                    code=DUPLICATE_NODE_ID,
-                    node_id=node.id,
-                )
+    def first_use(self, path: str, node_id: str, taken: dict[str, str]) -> None:
+        before = taken.setdefault(node_id, path)
+        if before != path:
+            message = f"{_shown(node_id)} is the id of {before} already, expected an id of its own"
+            self.problem(f"{path}.id", message, code=DUPLICATE_NODE_ID, node_id=node_id)
 
     def entries(self, path: str, given: Any, limit: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The objects of a list, or the values of a map."""

@@ -1,0 +1,259 @@
+"""What is wrong with a blueprint before it runs. A rule is a function of the subject; the table is at the end.
+
+The first six codes are those of the blueprint specification, section 12.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from famulus.blueprint.codec import DUPLICATE_NODE_ID, read_blueprint
+from famulus.blueprint.expressions import CEL_PREFIX, Language, PathExpression, compile_expression, is_valid_path
+from famulus.blueprint.graph import expression_language
+from famulus.blueprint.issues import Issue
+from famulus.blueprint.model import Blueprint, Node
+from famulus.blueprint.topology import Topology, topology_of
+from famulus.errors import ExpressionError
+
+if TYPE_CHECKING:
+    from famulus.ids import NodeId
+
+BUILT_INS: Final = frozenset(
+    {
+        "batch-gather",
+        "batch-scatter",
+        "loop-controller",
+        "map",
+        "sleep",
+        "startRun",
+        "subflow",
+        "wait",
+        "webhook",
+    }
+)
+"""Names in `uses` that the engine brings, in this release or a later one."""
+_NAMES_SHOWN: Final = 10
+_NEVER_MISSING: Final = ("batch-", "loop-")
+_TRANSFORM_ROOTS: Final = frozenset({"input", "context"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    blueprint: Blueprint
+    topology: Topology
+    node_ids: frozenset[NodeId]
+    entered: frozenset[NodeId]
+    """Nodes with an incoming edge."""
+    has_start: bool
+    """Whether some node has none; otherwise a run begins inside its cycles."""
+    implementations: Collection[str] | None
+    blueprints: Collection[str] | None
+
+    def lacks(self, uses: str) -> bool:
+        """Whether the implementation is known to be missing."""
+        return self.implementations is not None and uses not in self.implementations and uses not in BUILT_INS
+
+
+_Rule: TypeAlias = Callable[[_Subject], Iterable[Issue]]
+_NodeRule: TypeAlias = Callable[[_Subject, Node, str], Iterable[Issue]]
+
+
+def lint(
+    blueprint: Blueprint,
+    *,
+    implementations: Collection[str] | None,
+    blueprints: Collection[str] | None = None,
+) -> list[Issue]:
+    """Find what is wrong. Without the names of implementations or blueprints, these are not checked."""
+    node_ids = frozenset(node.id for node in blueprint.nodes)
+    entered = frozenset(edge.target for edge in blueprint.edges)
+    subject = _Subject(
+        blueprint=blueprint,
+        topology=topology_of(blueprint),
+        node_ids=node_ids,
+        entered=entered,
+        has_start=not node_ids <= entered,
+        implementations=implementations,
+        blueprints=blueprints,
+    )
+    of_nodes = (
+        issue
+        for index, node in enumerate(blueprint.nodes)
+        for rule in _NODE_RULES
+        for issue in rule(subject, node, f"nodes[{index}]")
+    )
+    return [*of_nodes, *(issue for rule in _RULES for issue in rule(subject))]
+
+
+def lint_document(
+    data: bytes | str | Mapping[str, Any],
+    *,
+    implementations: Collection[str] | None,
+    blueprints: Collection[str] | None = None,
+    default_id: str | None = None,
+) -> list[Issue]:
+    """As `lint`, of a document that may not even be a blueprint: what cannot be read are issues too."""
+    reading = read_blueprint(data, default_id=default_id)
+    issues = [Issue(problem.code, problem.message, problem.path, problem.node_id) for problem in reading.problems]
+    if reading.blueprint is None:
+        return issues
+    found = lint(reading.blueprint, implementations=implementations, blueprints=blueprints)
+    known = {(issue.code, issue.path) for issue in issues}
+    return issues + [issue for issue in found if (issue.code, issue.path) not in known]
+
+
+def _missing_implementation(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+    if node.uses and subject.lacks(node.uses) and not node.uses.startswith(_NEVER_MISSING):
+        message = f"{node.uses!r} is not registered: register an implementation of this name, or correct the name"
+        yield Issue("MISSING_NODE_IMPLEMENTATION", message, f"{path}.uses", node.id)
+
+
+def _batch_worker(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+    key = node.params.get("workerUsesKey")
+    if node.uses.startswith("batch-") and isinstance(key, str) and key and subject.lacks(key):
+        message = f"the worker {key!r} is not registered: register an implementation of this name, or correct the name"
+        yield Issue("INVALID_BATCH_WORKER_KEY", message, f"{path}.params.workerUsesKey", node.id)
+
+
+def _subflow_blueprint(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+    child = node.params.get("blueprintId")
+    if node.uses != "subflow" or subject.blueprints is None or child is None:
+        return
+    if isinstance(child, str) and child in subject.blueprints:
+        return
+    message = f"blueprint {child!r:.60} is not known: push it, or correct the id"
+    yield Issue("INVALID_SUBFLOW_BLUEPRINT_ID", message, f"{path}.params.blueprintId", node.id)
+
+
+def _fallback(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+    fallback = node.config.fallback
+    path = f"{path}.config.fallback"
+    if fallback == node.id:
+        message = "the node is its own fallback, so its failure is not handled: name another node"
+        yield Issue("FALLBACK_IS_ITSELF", message, path, node.id, fallback)
+    elif fallback is not None and fallback not in subject.node_ids:
+        message = f"there is no node {fallback!r}, so a failure is not handled: correct the id"
+        yield Issue("UNKNOWN_FALLBACK", message, path, node.id, fallback)
+
+
+def _inputs(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+    path = f"{path}.inputs"
+    given = node.inputs if isinstance(node.inputs, Mapping) else {"": node.inputs}
+    for key, name in given.items():
+        where = f"{path}.{key}" if key else path
+        if isinstance(name, str):
+            yield from _input_node(subject, node, where, name)
+        elif isinstance(node.inputs, Mapping):
+            message = f"{name!r:.60} is no string, so the node fails: name a node or context key"
+            yield Issue("INVALID_INPUTS", message, where, node.id)
+
+
+def _input_node(subject: _Subject, node: Node, path: str, name: str) -> Iterator[Issue]:
+    source, dot, _ = name.partition(".")
+    if dot and not name.startswith("_") and source not in subject.node_ids:
+        message = f"there is no node {source!r}, so {name!r} is always absent: before the dot stands a node id"
+        yield Issue("UNKNOWN_INPUT_NODE", message, path, node.id, source, "warning")
+
+
+def _orphan(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+    is_start = node.id not in subject.entered
+    is_reached = node.id in subject.topology.reachable
+    if len(subject.blueprint.nodes) == 1 or is_start or (is_reached and subject.has_start):
+        return
+    if is_reached:
+        # An issue by the letter of the specification; but the run does come here, so it may well be meant.
+        message = (
+            f"every node has an incoming edge, so the run begins at {subject.topology.start_nodes[0]!r}, in a cycle"
+        )
+        yield Issue("ORPHAN_NODE", message, path, node.id, severity="warning")
+        return
+    yield Issue("ORPHAN_NODE", "not reachable from a start node, so it never runs: connect it", path, node.id)
+
+
+def _edge_ends(subject: _Subject) -> Iterator[Issue]:
+    for index, edge in enumerate(subject.blueprint.edges):
+        if edge.source not in subject.node_ids:
+            message = f"there is no node {edge.source!r}, so the edge never fires: correct the id"
+            yield Issue("INVALID_EDGE_SOURCE", message, f"edges[{index}].source", related_id=edge.target)
+        if edge.target not in subject.node_ids:
+            message = f"there is no node {edge.target!r}, so the edge leads nowhere: correct the id"
+            yield Issue("INVALID_EDGE_TARGET", message, f"edges[{index}].target", related_id=edge.source)
+
+
+def _duplicate_ids(subject: _Subject) -> Iterator[Issue]:
+    seen: set[NodeId] = set()
+    for index, node in enumerate(subject.blueprint.nodes):
+        if node.id in seen:
+            message = f"{node.id!r} is the id of another node already: give it an id of its own"
+            yield Issue(DUPLICATE_NODE_ID, message, f"nodes[{index}].id", node.id)
+        seen.add(node.id)
+
+
+def _start(subject: _Subject) -> Iterator[Issue]:
+    if subject.node_ids and not subject.topology.start_nodes:
+        message = "a run has no node to start at: at least one node needs no incoming edge and may be nobody's fallback"
+        yield Issue("NO_START", message, "nodes")
+
+
+def _cycles(subject: _Subject) -> Iterator[Issue]:
+    for cycle in subject.topology.cycles:
+        if cycle[0] not in subject.topology.reachable:
+            message = f"the cycle of {', '.join(cycle[:_NAMES_SHOWN])} is never entered: lead an edge into it"
+            yield Issue("UNREACHABLE_CYCLE", message, "edges", cycle[0])
+
+
+def _joins(subject: _Subject) -> Iterator[Issue]:
+    sources: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
+    for edge in subject.blueprint.edges:
+        sources[edge.target].add(edge.source)
+    for index, node in enumerate(subject.blueprint.nodes):
+        several = len(sources[node.id]) > 1
+        if several and node.id not in subject.topology.reachable:
+            message = f"the join ({node.config.join}) is never met, because a run reaches none of its predecessors"
+            yield Issue("JOIN_NEVER_MET", message, f"nodes[{index}]", node.id)
+
+
+def _expressions(subject: _Subject) -> Iterator[Issue]:
+    language = expression_language(subject.blueprint)
+    for index, edge in enumerate(subject.blueprint.edges):
+        for kind, text in (("condition", edge.condition), ("transform", edge.transform)):
+            if text is not None:
+                yield from _expression(text, kind, f"edges[{index}].{kind}", language, edge.source)
+
+
+def _expression(text: str, kind: str, path: str, language: Language, source: NodeId) -> Iterator[Issue]:
+    try:
+        expression = compile_expression(text, language=language)
+    except ExpressionError as error:
+        yield Issue("BAD_EXPRESSION", str(error), path, source)
+        return
+    if isinstance(expression, PathExpression) and not is_valid_path(text):
+        effect = "the edge never fires" if kind == "condition" else "it delivers nothing"
+        message = f"{text!r:.80} is no property path, so {effect}: write {CEL_PREFIX}<expression> for an expression"
+        yield Issue("BAD_EXPRESSION", message, path, source, severity="warning")
+        return
+    unknown = sorted(expression.roots - _TRANSFORM_ROOTS) if kind == "transform" else []
+    if unknown:
+        message = f"a transform knows only input and context, not {', '.join(unknown)}: write context.{unknown[0]}"
+        yield Issue("TRANSFORM_UNKNOWN_ROOT", message, path, source, severity="warning")
+
+
+_NODE_RULES: Final[tuple[_NodeRule, ...]] = (
+    _missing_implementation,
+    _batch_worker,
+    _subflow_blueprint,
+    _orphan,
+    _fallback,
+    _inputs,
+)
+_RULES: Final[tuple[_Rule, ...]] = (
+    _edge_ends,
+    _duplicate_ids,
+    _start,
+    _cycles,
+    _joins,
+    _expressions,
+)
