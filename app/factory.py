@@ -1,0 +1,46 @@
+"""The only wiring: settings, streams and read models become one Faust application."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from famulus.adapters.faust import transport
+from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, GroupTimeouts, worker_settings
+from famulus.nodes import Registry, load_registry
+from famulus.settings import Settings
+
+from . import web
+from .worker import FamulusApp
+
+
+def create_app(
+    settings: Settings, *, agents: ModuleType, tables: ModuleType, registry: Registry | None = None
+) -> FamulusApp:
+    """Make the application; nothing is opened before it starts. Raises `SettingsError` for nodes that do not load."""
+    app = FamulusApp(
+        settings.group,
+        **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),
+        datadir=str(settings.data_dir / "faust" / settings.worker),
+        store="memory://",
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        web_application_options=web.application_options(settings),
+        autodiscover=False,
+    )
+    transport.install(app)
+    app.configure_worker(settings, load_registry(settings.nodes) if registry is None else registry)
+    jobs = app.topic(settings.jobs_topic, **RAW_TOPIC)
+    events = app.topic(settings.events_topic, **RAW_TOPIC)
+    agents.jobs.register(app, topic=jobs, intake=app.intake)
+    board = tables.run_board.define(app, partitions=settings.partitions)
+    throughput = tables.throughput.define(app, partitions=settings.partitions)
+    agents.events.register(app, topic=events, board=board, throughput=throughput)
+    web.register(app, board=board, throughput=throughput)
+    return app
+
+
+def _timeouts(settings: Settings) -> GroupTimeouts:
+    if settings.embedded:
+        return EMBEDDED_TIMEOUTS
+    return GroupTimeouts(session=settings.session_timeout, rebalance=settings.session_timeout, heartbeat=1.0)

@@ -1,0 +1,143 @@
+"""The worker: a Faust application that opens the ports before the first record and owns the engine.
+
+Order of life: topics exist, stores are open, blueprints are registered, then the consumer subscribes. On SIGTERM the
+intake admits no more, running steps get their time, offsets are committed, and only then are the stores closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from famulus.adapters.faust.intake import Intake
+from famulus.adapters.kafka.bus import KafkaBus
+from famulus.adapters.kafka.topics import ensure_topics
+from famulus.connect import open_joins, open_stores, read_blueprints, topic_specs
+from famulus.engine.engine import Engine, EngineOptions, Ports
+from famulus.engine.execution import ExecutionLimits
+from famulus.engine.reading import RunReader
+from famulus.errors import FamulusError, OwnershipLostError, RetryableError
+from famulus.nodes import Registry
+from famulus.ports import Record
+from famulus.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class FamulusApp(faust.App):
+    """`engine`, `reader` and `bus` exist from the start of the app to its end."""
+
+    settings: Settings
+    registry: Registry
+    intake: Intake
+    engine: Engine
+    reader: RunReader
+    bus: KafkaBus
+
+    def configure_worker(self, settings: Settings, registry: Registry) -> None:
+        """Called once by the factory, before anything is registered on the app."""
+        self.settings = settings
+        self.registry = registry
+        self.intake = Intake(
+            self._handle, concurrency=settings.intake_records, window=settings.intake_window
+        )
+        self._open = AsyncExitStack()
+        self.on_partitions_assigned.connect(self._take_over)
+        self.on_partitions_revoked.connect(self._hand_over)
+        self.on_before_shutdown.connect(self._drain)
+        self.timer(settings.reconcile_seconds, name="famulus.reconcile")(self._reconcile)
+
+    @property
+    def is_ready(self) -> bool:
+        """The engine runs, and partitions of the jobs topic are assigned to it."""
+        return hasattr(self, "engine") and bool(self.engine.partitions)
+
+    async def on_start(self) -> None:
+        """Open everything that a record or a request may need."""
+        settings = self.settings
+        specs = topic_specs(settings)
+        partitions = await ensure_topics(settings.kafka_brokers or "", specs)
+        stores = await self._open.enter_async_context(open_stores(settings))
+        joins = await self._open.enter_async_context(open_joins(settings))
+        self.bus = KafkaBus(
+            lambda: getattr(self.producer, "_producer", None),
+            jobs=settings.jobs_topic,
+            events=settings.events_topic,
+            dead_letters=settings.dead_letters_topic,
+            job_partitions=partitions[settings.jobs_topic],
+        )
+        self.engine = Engine(
+            Ports(
+                store=stores.runs,
+                blueprints=stores.blueprints,
+                epochs=stores.epochs,
+                joins=joins,
+                bus=self.bus,
+                clock=SystemClock(),
+            ),
+            self.registry,
+            engine_options(settings),
+        )
+        self.reader = RunReader(stores.runs, self.engine.catalog)
+        for blueprint in read_blueprints(settings):
+            await self.engine.catalog.register(blueprint)
+        await super().on_start()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        if hasattr(self, "engine"):
+            await self.engine.stop(0)
+        await self._open.aclose()
+
+    def _handle(self, record: Record) -> Any:
+        return self.engine.handle(record)
+
+    async def _take_over(self, _: faust.App, assigned: Iterable[TP], **__: Any) -> None:
+        jobs = self.settings.jobs_topic
+        self.engine.assigned(tp.partition for tp in assigned if tp.topic == jobs)
+
+    async def _hand_over(self, _: faust.App, __: Iterable[TP], **___: Any) -> None:
+        self.engine.revoked()
+
+    async def _drain(self, _: faust.App, **__: Any) -> None:
+        left = await self.intake.drain(self.settings.drain_seconds)
+        log.info("drained", extra={"action": "drained", "left": left})
+
+    async def _reconcile(self) -> None:
+        """A timer that raises would stop the whole application."""
+        try:
+            await self.engine.resume_open_runs()
+        except OwnershipLostError:
+            return
+        except RetryableError as error:
+            log.warning("open runs not looked after: %s", error, extra={"action": "reconcile_failed"})
+        except FamulusError:
+            log.exception("open runs not looked after", extra={"action": "reconcile_failed"})
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        worker=settings.worker,
+        max_record_bytes=settings.max_record_bytes,
+        park_missing_implementations=settings.missing_implementation == "park",
+        taken_seconds=settings.taken_seconds,
+        handover_seconds=settings.handover_seconds,
+        execution=ExecutionLimits(
+            steps=settings.concurrency, threads=settings.threads, value_bytes=settings.max_value_bytes
+        ),
+    )

@@ -1,0 +1,134 @@
+"""From settings to open adapters: which store, which joins, which broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from famulus.adapters.cassandra import (
+    CassandraBlueprintStore,
+    CassandraDatabase,
+    CassandraEpochs,
+    CassandraRunStore,
+    migrate,
+)
+from famulus.adapters.kafka.topics import TopicSpec
+from famulus.adapters.memory import MemoryJoins
+from famulus.adapters.redis import RedisJoins
+from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
+from famulus.blueprint import Blueprint, parse_blueprint
+from famulus.errors import BlueprintError, SettingsError
+from famulus.ports import BlueprintStore, Epochs, Joins, RunStore
+from famulus.settings import Settings, variable_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    runs: RunStore
+    blueprints: BlueprintStore
+    epochs: Epochs
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Cassandra where contact points are set, else the SQLite file. Raises `StoreUnavailableError`, `SettingsError`."""
+    async with AsyncExitStack() as stack:
+        yield await _open_cassandra(settings, stack) if settings.cassandra_contact_points else await _open_sqlite(
+            settings, stack
+        )
+
+
+@asynccontextmanager
+async def open_joins(settings: Settings) -> AsyncIterator[Joins]:
+    """Redis or Valkey where a URL is set; else joins are counted in this process, from the same rows."""
+    if settings.redis_url is None:
+        yield MemoryJoins()
+        return
+    joins = RedisJoins(settings.redis_url.get_secret_value(), namespace=settings.namespace)
+    try:
+        yield joins
+    finally:
+        await joins.close()
+
+
+async def migrate_schema(settings: Settings) -> list[str]:
+    """Bring the store to the newest schema, and say what was done. The SQLite file migrates whenever it is opened."""
+    if not settings.cassandra_contact_points:
+        async with open_stores(settings):
+            return [f"{settings.database_path} is up to date"]
+    password = settings.cassandra_password
+    applied = await migrate(
+        settings.cassandra_contact_points,
+        keyspace=settings.cassandra_keyspace,
+        replication=settings.cassandra_replication,
+        datacenter=settings.cassandra_datacenter,
+        username=settings.cassandra_username,
+        password=None if password is None else password.get_secret_value(),
+    )
+    return [f"migration {number} applied" for number in applied] or ["the tables are up to date"]
+
+
+def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """The topics of an installation; the jobs topic first."""
+    return tuple(
+        TopicSpec(name=name, partitions=settings.partitions, replication_factor=settings.replication_factor)
+        for name in (settings.jobs_topic, settings.events_topic, settings.dead_letters_topic)
+    )
+
+
+def read_blueprints(settings: Settings) -> list[Blueprint]:
+    """The blueprints of `FAMULUS_BLUEPRINTS`: JSON files, and those of folders by name.
+
+    A file without an `id` is called by its name. Raises `SettingsError` for a path that does not exist and
+    `BlueprintError`, naming the file, for one that is no blueprint.
+    """
+    variable = variable_of("blueprints")
+    return [_read_blueprint(path) for name in settings.blueprints for path in _json_files(Path(name), variable)]
+
+
+def _json_files(path: Path, variable: str) -> list[Path]:
+    if path.is_dir():
+        found = sorted(path.rglob("*.json"))
+        if not found:
+            raise SettingsError(variable, f"folder {str(path)!r} holds no .json file")
+        return found
+    if not path.is_file():
+        raise SettingsError(variable, f"{str(path)!r} is neither a file nor a folder")
+    return [path]
+
+
+def _read_blueprint(path: Path) -> Blueprint:
+    try:
+        return parse_blueprint(path.read_bytes(), default_id=path.stem)
+    except BlueprintError as error:
+        raise BlueprintError(f"{path}: {error}", problems=error.problems) from error
+
+
+async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
+    database = SqliteDatabase(settings.database_path)
+    await database.open()
+    stack.push_async_callback(database.close)
+    return Stores(
+        runs=SqliteRunStore(database, namespace=settings.namespace),
+        blueprints=SqliteBlueprintStore(database, namespace=settings.namespace),
+        epochs=SqliteEpochs(database, namespace=settings.namespace),
+    )
+
+
+async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
+    password = settings.cassandra_password
+    database = await CassandraDatabase.open(
+        settings.cassandra_contact_points or "",
+        datacenter=settings.cassandra_datacenter,
+        keyspace=settings.cassandra_keyspace,
+        username=settings.cassandra_username,
+        password=None if password is None else password.get_secret_value(),
+    )
+    stack.push_async_callback(database.close)
+    return Stores(
+        runs=CassandraRunStore(database, namespace=settings.namespace),
+        blueprints=CassandraBlueprintStore(database, namespace=settings.namespace),
+        epochs=CassandraEpochs(database, namespace=settings.namespace),
+    )

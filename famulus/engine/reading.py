@@ -1,0 +1,207 @@
+"""Runs for those who look: lists, one run with its steps and context, its events. Reads rows; owns nothing.
+
+What is shown is derived as the owner derives it, from the blueprint and the visible rows, so a view cannot disagree
+with the run: steps that are due show as scheduled, nodes that were not reached as pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from famulus.blueprint.values import ABSENT
+from famulus.engine.catalog import Catalog
+from famulus.engine.loader import state_of
+from famulus.engine.rows import decode
+from famulus.engine.seals import visible_events, visible_rows
+from famulus.errors import RunNotFoundError
+from famulus.flow.state import RunState, StepState
+from famulus.flow.status import RunStatus
+from famulus.ids import NodeId, RunId, StepId
+from famulus.ports import EventRow, RunBirth, RunHead, RunStore
+
+PENDING: Final = "pending"
+"""Shown for a node that the run has not reached."""
+LIST_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    run_id: RunId
+    blueprint_id: str
+    version: str
+    status: str
+    reason: str | None
+    created_at: float
+    updated_at: float
+    ended_at: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    step_id: StepId
+    node_id: NodeId
+    uses: str
+    status: str
+    """A `StepStatus`, or `pending`."""
+    attempt: int
+    output: Any
+    """`ABSENT` unless the step has completed."""
+    action: str | None
+    reason: str | None
+    error: dict[str, str] | None
+    worker: str | None
+    started_at: float | None
+    ended_at: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in fields.items() if value is not ABSENT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    seq: int
+    type: str
+    at: float
+    data: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"seq": self.seq, "type": self.type, "at": self.at, **self.data}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    summary: RunSummary
+    digest: str
+    partition: int
+    input: dict[str, Any]
+    steps: tuple[StepView, ...]
+    """In the order of the blueprint's nodes."""
+    context: dict[str, Any]
+    """The keys that belong to the result, outputs under their node's id included."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.summary.as_json(),
+            "digest": self.digest,
+            "partition": self.partition,
+            "input": self.input,
+            "steps": [step.as_json() for step in self.steps],
+            "context": self.context,
+        }
+
+
+class RunReader:
+    def __init__(self, store: RunStore, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+
+    async def recent(
+        self,
+        *,
+        limit: int = 50,
+        before: float | None = None,
+        status: str | None = None,
+        blueprint_id: str | None = None,
+    ) -> list[RunSummary]:
+        """Runs, newest first, created before the given time; filters are applied while paging back in time."""
+        found: list[RunSummary] = []
+        while len(found) < limit:
+            run_ids = await self._store.recent(limit=LIST_PAGE if status or blueprint_id else limit, before=before)
+            heads = await self._store.heads(run_ids)
+            page = [summary(*heads[run_id]) for run_id in run_ids if run_id in heads]
+            found += [
+                run for run in page if status in (None, run.status) and blueprint_id in (None, run.blueprint_id)
+            ]
+            if not page or not (status or blueprint_id):
+                break
+            before = page[-1].created_at
+        return found[:limit]
+
+    async def summary(self, run_id: RunId) -> tuple[RunSummary, RunBirth]:
+        """Status and origin of a run, cheaply. Raises `RunNotFoundError`."""
+        heads = await self._store.heads([run_id])
+        if run_id not in heads:
+            raise RunNotFoundError(run_id)
+        birth, head = heads[run_id]
+        return summary(birth, head), birth
+
+    async def show(self, run_id: RunId) -> RunView:
+        """Everything about a run but its events. Raises `RunNotFoundError`, `BlueprintNotFoundError`."""
+        rows = await self._store.load(run_id)
+        if rows is None:
+            raise RunNotFoundError(run_id)
+        rows = visible_rows(rows)
+        birth = rows.birth
+        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        run = state_of(graph, rows)
+        return RunView(
+            summary=summary(birth, rows.head),
+            digest=birth.digest,
+            partition=birth.partition,
+            input=decode(birth.input),
+            steps=tuple(_step_view(run, node_id) for node_id in graph.nodes),
+            context=dict(run.user_context()),
+        )
+
+    async def events(self, run_id: RunId, *, after: int = -1, limit: int = 1000) -> Sequence[EventView]:
+        """What happened in a run, in order. Raises `RunNotFoundError`."""
+        events = await self._store.events(run_id, after=after, limit=limit)
+        heads = await self._store.heads([run_id])
+        if run_id not in heads:
+            raise RunNotFoundError(run_id)
+        _, head = heads[run_id]
+        return [_event_view(event) for event in visible_events(events, head)]
+
+
+def summary(birth: RunBirth, head: RunHead) -> RunSummary:
+    return RunSummary(
+        run_id=birth.run_id,
+        blueprint_id=birth.blueprint_id,
+        version=birth.version,
+        status=head.status,
+        reason=head.reason,
+        created_at=birth.created_at,
+        updated_at=head.updated_at,
+        ended_at=head.ended_at,
+    )
+
+
+def is_ended(status: str) -> bool:
+    return status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+def _step_view(run: RunState, node_id: NodeId) -> StepView:
+    step = run.steps.get(StepId(node_id))
+    status = _status_of(run, node_id, step)
+    known = step or StepState(step_id=StepId(node_id), node_id=node_id, status=None)  # type: ignore[arg-type]  # not reached
+    error = known.error
+    return StepView(
+        step_id=known.step_id,
+        node_id=node_id,
+        uses=run.graph.node(node_id).uses,
+        status=status,
+        attempt=known.attempt,
+        output=known.output,
+        action=known.action,
+        reason=known.reason,
+        error=None if error is None else {"type": error.type, "message": error.message, "traceback": error.traceback},
+        worker=known.worker,
+        started_at=known.started_at,
+        ended_at=known.ended_at,
+    )
+
+
+def _status_of(run: RunState, node_id: NodeId, step: StepState | None) -> str:
+    if step is not None:
+        return step.status.value
+    return "scheduled" if StepId(node_id) in run.pending_joins else PENDING
+
+
+def _event_view(row: EventRow) -> EventView:
+    return EventView(seq=row.seq, type=row.type, at=row.at, data=decode(row.data))

@@ -1,0 +1,170 @@
+"""Every setting of famulus, in one class.
+
+Taken from the environment, then from a `.env` file, then from the defaults. With none of the four server addresses
+set, everything runs on the embedded stack.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from famulus.errors import SettingsError
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""A list, written with commas."""
+
+PREFIX: Final = "FAMULUS_"
+_IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+    )
+
+    # -- servers -----------------------------------------------------------------------------------------------------
+    kafka_brokers: str | None = Field(
+        None, validation_alias="KAFKA_BROKERS", description="host:port,... of Kafka; unset: the embedded broker"
+    )
+    cassandra_contact_points: str | None = Field(
+        None, validation_alias="CASSANDRA_CONTACT_POINTS", description="host[:port],...; unset: SQLite"
+    )
+    cassandra_datacenter: str = Field("datacenter1", validation_alias="CASSANDRA_DATACENTER")
+    cassandra_keyspace: str = "famulus"
+    cassandra_username: str | None = None
+    cassandra_password: SecretStr | None = None
+    cassandra_replication: int = Field(1, ge=1, description="replication factor when `schema migrate` makes the keyspace")
+    redis_url: SecretStr | None = Field(
+        None, validation_alias="REDIS_URL", description="redis:// or rediss://; unset: see docs/reference/settings.md"
+    )
+
+    # -- topics ------------------------------------------------------------------------------------------------------
+    group: str = Field("famulus", description="consumer group, and the Faust application id")
+    jobs_topic: str = "famulus.jobs"
+    events_topic: str = "famulus.events"
+    dead_letters_topic: str = "famulus.dead-letters"
+    partitions: int = Field(8, ge=1, le=10_000, description="of topics that are created; existing ones stay as they are")
+    replication_factor: int = Field(1, ge=1)
+    session_timeout: float = Field(10.0, gt=0, description="seconds until a dead worker's partitions move")
+
+    # -- what runs ---------------------------------------------------------------------------------------------------
+    nodes: Names = Field((), description="modules with node implementations, with commas")
+    blueprints: Names = Field((), description="files or folders of blueprints that are registered at start, with commas")
+    namespace: str = Field("default", description="keeps the runs of several installations apart in one store")
+    worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="name in rows")
+    missing_implementation: Literal["fail", "park"] = "fail"
+
+    # -- limits ------------------------------------------------------------------------------------------------------
+    concurrency: int = Field(256, ge=1, description="steps that run at the same time in a worker")
+    threads: int = Field(16, ge=1, description="of these, `def` nodes")
+    max_record_bytes: int = Field(1_000_000, ge=1)
+    max_value_bytes: int = Field(900_000, ge=1, description="largest output or context value, as JSON")
+    intake_records: int = Field(4096, ge=1, description="records of the jobs topic that are handled at the same time")
+    intake_window: int = Field(50_000, ge=1, description="records handled or waiting for an earlier one's end")
+    taken_seconds: float = Field(2.0, gt=0, description="a step that runs longer is recorded as running")
+    handover_seconds: float = Field(30.0, gt=0, description="the record of a step that runs longer is acknowledged")
+    reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
+    drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
+
+    # -- the rest ----------------------------------------------------------------------------------------------------
+    data_dir: Path = Field(Path(".famulus"), description="of the embedded stack")
+    embedded: bool = Field(default=False, description="the broker is the embedded one: shorter timeouts")
+    sqlite_path: Path | None = Field(None, description="default: famulus.db in the data folder")
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(6066, ge=0, le=65535)
+    web_max_body_bytes: int = Field(1_000_000, ge=1)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the settings. Raises `SettingsError` that names the variable of the first wrong one."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else "settings"
+            variable = name if name.isupper() else variable_of(name)
+            raise SettingsError(variable, f"{first['msg']}, got {first.get('input')!r}") from error
+
+    @property
+    def is_embedded(self) -> bool:
+        """Nothing is configured: broker, Valkey and SQLite of the embedded stack."""
+        return self.kafka_brokers is None
+
+    @property
+    def database_path(self) -> Path:
+        return self.sqlite_path or self.data_dir / "famulus.db"
+
+    @field_validator("nodes", "blueprints", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("kafka_brokers", "cassandra_contact_points", mode="after")
+    @classmethod
+    def _addresses(cls, value: str | None) -> str | None:
+        for address in (value or "").split(","):
+            _, colon, port = address.strip().rpartition(":")
+            if colon and not port.isdigit():
+                raise ValueError(f"{address.strip()!r} is not host:port")
+        return value or None
+
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("the URL must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("cassandra_keyspace", "namespace", mode="after")
+    @classmethod
+    def _identifier(cls, value: str) -> str:
+        if _IDENTIFIER.fullmatch(value) is None:
+            raise ValueError(f"expected {_IDENTIFIER.pattern}")
+        return value
+
+
+def variable_of(field: str) -> str:
+    """The environment variable that sets a field."""
+    alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
+    return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def explain(settings: Settings) -> list[tuple[str, str, str]]:
+    """(variable, value, origin) of every setting; secrets are masked, passwords in URLs too."""
+    from_file = _file_variables()
+    return [
+        (variable, _masked(variable, getattr(settings, name)), _origin(variable, from_file))
+        for name, variable in ((name, variable_of(name)) for name in Settings.model_fields)
+    ]
+
+
+def _origin(variable: str, from_file: frozenset[str]) -> str:
+    if variable in os.environ:
+        return "environment"
+    return ".env file" if variable in from_file else "default"
+
+
+def _file_variables() -> frozenset[str]:
+    path = Path(".env")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return frozenset(line.split("=", 1)[0].removeprefix("export ").strip() for line in lines if "=" in line)
+
+
+def _masked(variable: str, value: Any) -> str:
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return re.sub(r"(?<=://)[^@/]*@", "***@", secret) if variable == "REDIS_URL" else "***"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else str(value)
