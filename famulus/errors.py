@@ -66,7 +66,7 @@ class BlueprintNotFoundError(TerminalError):
     def __init__(self, blueprint_id: str, version: str | None = None) -> None:
         which = f"blueprint {blueprint_id!r}" + (f" version {version!r}" if version else "")
         super().__init__(
-            f"{which} is not registered: push it with `famulus blueprint push`, or name its folder in FAMULUS_BLUEPRINTS"
+            f"{which} is not registered: push it with `famulus blueprint push`, or name its file in FAMULUS_BLUEPRINTS"
         )
         self.blueprint_id = blueprint_id
         self.version = version

@@ -1,9 +1,9 @@
 """Records of the jobs topic: what any producer may send, and what the engine sends to itself.
 
-    start     {"run_id": "...", "blueprint_id": "...", "version": "...", "input": {...}}       version, input optional
-    step      {"type": "step", "run_id": "...", "step_id": "...", "attempt": 1}                a hint: the step may be due
+    start     {"run_id": "...", "blueprint_id": "...", "version": "...", "input": {...}}   version, input optional
+    step      {"type": "step", "run_id": "...", "step_id": "...", "attempt": 1}            a hint: the step may be due
     command   {"type": "command", "command": "cancel", "run_id": "...", "by": "...", "reason": "..."}
-    flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                          its adapter's job payload
+    flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                      its adapter's job payload
 
 Unknown fields are ignored. Everything that does not fit is a `BadRecordError` whose code goes into the dead letter.
 """

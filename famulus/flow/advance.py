@@ -16,7 +16,7 @@ step is live.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -224,10 +224,10 @@ class _Advance:
         self.settle(known.node_id, Arrival.FAILED)
         self.end_if_nothing_is_live()
 
-    def settle(self, node_id: NodeId, otherwise: Arrival, *, fired: Set[NodeId] = frozenset()) -> None:
+    def settle(self, node_id: NodeId, otherwise: Arrival, *, fired: AbstractSet[NodeId] = frozenset()) -> None:
         """Tell the successors of a node how it comes to them, and carry on behind those that are skipped by it."""
         coming: dict[NodeId, dict[NodeId, Arrival]] = {}
-        left: deque[tuple[NodeId, Arrival, Set[NodeId]]] = deque([(node_id, otherwise, fired)])
+        left: deque[tuple[NodeId, Arrival, AbstractSet[NodeId]]] = deque([(node_id, otherwise, fired)])
         while left:
             source, otherwise, fired = left.popleft()
             for target in self.graph.successors(source):

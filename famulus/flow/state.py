@@ -72,7 +72,7 @@ class RunState:
     next_seq: int = 0
 
     def output_of(self, node_id: str) -> Any:
-        """The output of a completed node of the top level, null where it gave none; `ABSENT` if it has not completed."""
+        """The output of a completed node of the top level, null where it gave none; else `ABSENT`."""
         step = self.steps.get(node_id)  # type: ignore[call-overload]  # at the top level a step id is the node id
         return ABSENT if step is None or step.status is not StepStatus.COMPLETED else step.output
 

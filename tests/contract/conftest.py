@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 from redis.asyncio import Redis
 
+from famulus.adapters.cassandra import (
+    CassandraBlueprintStore,
+    CassandraDatabase,
+    CassandraEpochs,
+    CassandraRunStore,
+    migrate,
+)
 from famulus.adapters.memory import MemoryBlueprintStore, MemoryEpochs, MemoryJoins, MemoryRunStore
 from famulus.adapters.redis import RedisJoins
 from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from famulus.ports import BlueprintStore, Epochs, Joins, RunStore
+
+
+CASSANDRA_KEYSPACE = "famulus_contract_tests"
 
 
 class Backend(Protocol):
@@ -77,6 +87,28 @@ class SqliteBackend:
         return await self._opened.enter_async_context(SqliteDatabase(self._path))
 
 
+class CassandraBackend:
+    breaks_ties_by_value = True
+
+    def __init__(self, contact_points: str, opened: AsyncExitStack) -> None:
+        self._contact_points = contact_points
+        self._opened = opened
+
+    async def run_store(self, namespace: str) -> RunStore:
+        return CassandraRunStore(await self._client(), namespace=namespace)
+
+    async def blueprint_store(self, namespace: str) -> BlueprintStore:
+        return CassandraBlueprintStore(await self._client(), namespace=namespace)
+
+    async def epochs(self, namespace: str) -> Epochs:
+        return CassandraEpochs(await self._client(), namespace=namespace)
+
+    async def _client(self) -> CassandraDatabase:
+        database = await CassandraDatabase.open(self._contact_points, keyspace=CASSANDRA_KEYSPACE)
+        self._opened.push_async_callback(database.close)
+        return database
+
+
 def server_named_by(variable: str) -> str:
     """The address in the variable; else the test is skipped, or fails where real servers are required."""
     if address := os.environ.get(variable):
@@ -96,7 +128,9 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             case "sqlite":
                 yield SqliteBackend(tmp_path / "famulus.db", opened)
             case "cassandra":
-                pytest.skip("the adapter is not there yet")
+                contact_points = server_named_by("CASSANDRA_CONTACT_POINTS")
+                await migrate(contact_points, keyspace=CASSANDRA_KEYSPACE)
+                yield CassandraBackend(contact_points, opened)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ class Intake:
         """Start the record of an event; returns when it has started, is finished, or is refused."""
         await self._room.wait()
         await self._slots.acquire()
-        if not self._admitting:
+        if not self._admitting or not _is_current(event):
             self._slots.release()
             return
 
@@ -258,6 +258,12 @@ class Intake:
 
     async def _on_partitions_revoked(self, _app: faust.App, revoked: Iterable[tuple[str, int]], **_: Any) -> None:
         self.take_back(revoked)
+
+
+def _is_current(event: EventT[Any]) -> bool:
+    """False for a record whose partition was revoked while it waited for its slot: it will be delivered again."""
+    app = cast("faust.App", event.app)
+    return app.flow_control.is_active() and event.message.generation_id == app.consumer_generation_id
 
 
 def record_of(message: Message) -> Record:
