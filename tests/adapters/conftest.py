@@ -1,0 +1,173 @@
+"""A broker for the tests of the Kafka and Faust adapters, and workers as processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from famulus.adapters.kafka.bus import open_producer
+from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
+from famulus.stacks.ports import free_port
+from famulus.stacks.tansu import tansu
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+WORKER = Path(__file__).with_name("faust_worker.py")
+DEADLINE_SECONDS = 40.0
+
+
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a broker: Tansu, or the one that FAMULUS_TEST_BROKERS names."""
+    given = os.environ.get("FAMULUS_TEST_BROKERS")
+    if given:
+        yield given
+        return
+    server = tansu(tmp_path_factory.mktemp("tansu"), free_port())
+    server.up(lambda _: None)
+    yield server.address
+    server.down()
+
+
+async def eventually(holds: Callable[[], Any], *, what: str, seconds: float = DEADLINE_SECONDS) -> Any:
+    """Ask until the answer is true, and return it; may be asked for by tests as the fixture of the same name."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = holds()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+@dataclass
+class Cluster:
+    """Workers on one topic and group, and what they wrote down: a line for each start and end of a record."""
+
+    brokers: str
+    folder: Path
+    topic: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:8]}")
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def gate(self) -> Path:
+        """While this file is missing, records of the kind "wait" run on."""
+        return self.folder / "gate"
+
+    async def create(self, *, partitions: int) -> None:
+        await ensure_topics(
+            self.brokers,
+            [
+                TopicSpec(name=self.topic, partitions=partitions),
+                TopicSpec(name=f"{self.topic}-dead", partitions=1),
+            ],
+        )
+
+    def start_worker(self, *, table: bool = False) -> subprocess.Popen[bytes]:
+        number = len(self.workers)
+        environment = {
+            **os.environ,
+            "TEST_BROKERS": self.brokers,
+            "TEST_TOPIC": self.topic,
+            "TEST_FOLDER": str(self.folder),
+            "TEST_DATADIR": str(self.folder / f"data-{number}"),
+            "PYTHONPATH": os.pathsep.join([str(WORKER.parent), *sys.path]),
+        }
+        if table:
+            environment["TEST_TABLE"] = "1"
+        command = [sys.executable, "-m", "faust", "-A", WORKER.stem, "worker", "-l", "info", "--without-web"]
+        with (self.folder / f"worker-{number}.log").open("wb") as output:
+            worker = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        self.workers.append(worker)
+        return worker
+
+    async def send(self, *values: Any, partition: int | None = None) -> None:
+        """Send each value, JSON unless it is bytes, to the partition or to that of its own key."""
+        producer: Any = await open_producer(self.brokers)
+        try:
+            sent = [
+                await producer.send(
+                    self.topic,
+                    value if isinstance(value, bytes) else json.dumps(value).encode(),
+                    key=b"key-%d" % number,
+                    partition=partition,
+                )
+                for number, value in enumerate(values)
+            ]
+            await asyncio.gather(*sent)
+        finally:
+            await producer.stop()
+
+    def notes(self, kind: str) -> list[tuple[str, int]]:
+        """Id of the record and pid of the worker, for each note of that kind, in order."""
+        return [(name, pid) for noted, name, pid in self._all_notes() if noted == kind]
+
+    def kinds(self, worker: int) -> list[str]:
+        """The kinds of the notes of one worker, in order."""
+        return [kind for kind, _, pid in self._all_notes() if pid == worker]
+
+    def ids(self, kind: str) -> list[str]:
+        return [name for name, _ in self.notes(kind)]
+
+    def _all_notes(self) -> list[tuple[str, str, int]]:
+        file = self.folder / "notes"
+        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        return [(kind, name, int(pid)) for kind, name, pid in words]
+
+    async def committed(self, partition: int = 0) -> int:
+        """The committed offset of the group; 0 when nothing is committed."""
+        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.brokers, group_id=self.topic, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            return await consumer.committed(TopicPartition(self.topic, partition)) or 0
+        finally:
+            await consumer.stop()
+
+    async def committed_in_all(self, partitions: int) -> int:
+        return sum([await self.committed(partition) for partition in range(partitions)])
+
+    async def records(self, topic: str) -> list[Any]:
+        """All records of partition 0 of a topic."""
+        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.brokers, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            tp = TopicPartition(topic, 0)
+            consumer.assign([tp])
+            end = (await consumer.end_offsets([tp]))[tp]
+            await consumer.seek_to_beginning(tp)
+            return [await consumer.getone() for _ in range(end)]
+        finally:
+            await consumer.stop()
+
+    async def stop(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(worker.wait)
+
+
+@pytest.fixture
+async def cluster(brokers: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    cluster = Cluster(brokers, tmp_path)
+    yield cluster
+    await cluster.stop()
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., Any]:
+    return eventually
