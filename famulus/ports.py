@@ -152,10 +152,6 @@ class RunStore(Protocol):
         """Every run of the partition that is not terminal; may also name some that have ended. No order."""
         ...
 
-    async def drop_open(self, birth: RunBirth) -> None:
-        """Take a run that has ended out of the index of open runs, where a crash may have left it."""
-        ...
-
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
         """Runs by `created_at`, newest first, created strictly before the given time."""
         ...

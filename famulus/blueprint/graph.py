@@ -43,6 +43,8 @@ class Graph:
     nodes: Mapping[NodeId, Node]
     terminal_nodes: tuple[NodeId, ...]
     """Nodes that no edge leaves for a known node."""
+    joins: tuple[NodeId, ...]
+    """Nodes with several predecessors."""
     _topology: Topology
     _routes: Mapping[int, Route]
     _outgoing: Mapping[NodeId, tuple[Route, ...]]
@@ -107,11 +109,18 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
     routes = _routes(blueprint, topology)
     outgoing = _grouped(nodes, ((route.source, route) for route in routes if route.target in nodes))
     incoming = _grouped(nodes, ((route.target, route) for route in routes))
+    predecessors = {
+        node_id: tuple(
+            dict.fromkeys(route.source for route in into if route.source in topology.reachable and not route.back)
+        )
+        for node_id, into in incoming.items()
+    }
     return Graph(
         blueprint=blueprint,
         digest=digest,
         nodes=MappingProxyType(nodes),
         terminal_nodes=tuple(node_id for node_id in nodes if not outgoing[node_id]),
+        joins=tuple(node_id for node_id, sources in predecessors.items() if len(sources) > 1),
         _topology=topology,
         _routes={route.index: route for route in routes},
         _outgoing=outgoing,
@@ -120,12 +129,7 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
             node_id: tuple(dict.fromkeys(route.target for route in out if not route.back))
             for node_id, out in outgoing.items()
         },
-        _predecessors={
-            node_id: tuple(
-                dict.fromkeys(route.source for route in into if route.source in topology.reachable and not route.back)
-            )
-            for node_id, into in incoming.items()
-        },
+        _predecessors=predecessors,
     )
 
 

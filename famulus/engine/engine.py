@@ -365,7 +365,6 @@ class Engine:
         session = Session(self._services, tenure, birth, partition, run, seals=seals_for(rows, tenure.epoch))
         if run.status in RUN_ENDED:
             self._remember_ended(run_id)
-            await self.ports.store.drop_open(birth)
             return session
         self._sessions[run_id] = session
         self.counts["loaded"] += 1
