@@ -108,7 +108,7 @@ async def test_no_record_starts_between_a_revoke_and_the_end_of_the_handlers_of_
 ) -> None:
     """The engine drops its runs at the one and takes its epoch at the other."""
     await cluster.create(partitions=4)
-    jobs = short(1500, milliseconds=50)
+    jobs = short(4000, milliseconds=100)
     await cluster.send(*jobs)
     cluster.start_worker(table=table)
     await eventually(lambda: len(cluster.ids("end")) > 20, what="records ended")
