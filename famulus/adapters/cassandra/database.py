@@ -31,6 +31,8 @@ class Write:
 
     statement: str
     values: Sequence[Any]
+    size: int = 0
+    """How many bytes of JSON are in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from famulus.adapters.cassandra.database import Write
 from famulus.ids import BlueprintId, Digest, NodeId, RunId, Stamp, StepId
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from famulus.adapters.cassandra.driver import Row
-
-NONE: Final = b""
-"""Stands for "no bytes". JSON is never empty, and a null would leave a tombstone."""
 
 # -- to Cassandra ----------------------------------------------------------------------------------------------------
 
@@ -57,21 +54,22 @@ def step_write(namespace: str, run_id: RunId, step: StepRow, stamp: Stamp) -> Wr
         step.attempt,
         step.seq,
         step.fired,
-        step.output or NONE,
-        step.error or NONE,
-        (step.action, step.reason, step.worker, step.started_at, step.ended_at),
+        (step.output, step.error, step.action, step.reason, step.worker, step.started_at, step.ended_at),
         stamp,
         stamp,
     )
-    return Write("insert_step", values)
+    return Write("insert_step", values, size=len(step.output or b"") + len(step.error or b""))
 
 
 def context_write(namespace: str, run_id: RunId, row: ContextRow, stamp: Stamp) -> Write:
-    return Write("insert_context", (namespace, run_id, row.key, row.value or NONE, row.seq, stamp, stamp))
+    value = row.value or b""
+    values = (namespace, run_id, row.key, value, row.value is None, row.seq, stamp, stamp)
+    return Write("insert_context", values, size=len(value))
 
 
 def event_write(namespace: str, run_id: RunId, event: EventRow, stamp: Stamp) -> Write:
-    return Write("insert_event", (namespace, run_id, event.seq, event.type, event.at, event.data, stamp, stamp))
+    values = (namespace, run_id, event.seq, event.type, event.at, event.data, stamp, stamp)
+    return Write("insert_event", values, size=len(event.data))
 
 
 # -- from Cassandra --------------------------------------------------------------------------------------------------
@@ -114,19 +112,19 @@ def _read_head(values: Sequence[Any]) -> RunHead:
 
 
 def read_step(row: Row) -> StepRow:
-    step_id, node_id, status, attempt, seq, fired, output, error, details, stamp = row
-    action, reason, worker, started_at, ended_at, *_ = details  # a newer schema may know more details
+    step_id, node_id, status, attempt, seq, fired, result, stamp = row
+    output, error, action, reason, worker, started_at, ended_at, *_ = result  # a newer schema may have more to say
     return StepRow(
         step_id=StepId(step_id),
         node_id=NodeId(node_id),
         status=status,
         attempt=attempt,
         seq=seq,
-        output=output or None,
+        output=output,
         action=action,
         fired=tuple(fired),
         reason=reason,
-        error=error or None,
+        error=error,
         worker=worker,
         started_at=started_at,
         ended_at=ended_at,
@@ -135,8 +133,8 @@ def read_step(row: Row) -> StepRow:
 
 
 def read_context(row: Row) -> ContextRow:
-    key, value, seq, stamp = row
-    return ContextRow(key=key, value=value or None, seq=seq, stamp=Stamp(stamp))
+    key, value, deleted, seq, stamp = row
+    return ContextRow(key=key, value=None if deleted else value, seq=seq, stamp=Stamp(stamp))
 
 
 def read_event(row: Row) -> EventRow:

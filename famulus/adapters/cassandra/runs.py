@@ -161,18 +161,12 @@ def _split(writes: Sequence[Write], batch_bytes: int) -> Iterator[Sequence[Write
     batch: list[Write] = []
     size = 0
     for write in writes:
-        write_size = _size(write)
-        if batch and size + write_size > batch_bytes:
+        if write.size > ROW_BYTES:
+            raise OutputError(f"{write.statement}: {write.size} bytes are more than Cassandra takes ({ROW_BYTES})")
+        if batch and size + write.size > batch_bytes:
             yield batch
             batch, size = [], 0
         batch.append(write)
-        size += write_size
+        size += write.size
     if batch:
         yield batch
-
-
-def _size(write: Write) -> int:
-    size = sum(len(value) for value in write.values if isinstance(value, bytes))
-    if size > ROW_BYTES:
-        raise OutputError(f"a row of {size} bytes is larger than Cassandra takes ({ROW_BYTES}): {write.values[:3]}")
-    return size
