@@ -41,6 +41,8 @@ class Backend(Protocol):
 
     breaks_ties_by_value: bool
     """Of two different writes with one stamp, the one with the greater value stays, not the first."""
+    loses_reopened_runs: bool
+    """A run that has ended and is run again does not come back into the index of open runs: a fault."""
 
     async def run_store(self, namespace: str) -> RunStore: ...
 
@@ -48,9 +50,13 @@ class Backend(Protocol):
 
     async def epochs(self, namespace: str) -> Epochs: ...
 
+    async def close_clients(self) -> None:
+        """Close those that are open, as workers that end: what they do in the background is done then."""
+
 
 class MemoryBackend:
     breaks_ties_by_value = False
+    loses_reopened_runs = False
 
     def __init__(self) -> None:
         self._runs: dict[str, MemoryRunStore] = {}
@@ -66,9 +72,13 @@ class MemoryBackend:
     async def epochs(self, namespace: str) -> Epochs:
         return self._epochs.setdefault(namespace, MemoryEpochs())
 
+    async def close_clients(self) -> None:
+        pass
+
 
 class SqliteBackend:
     breaks_ties_by_value = False
+    loses_reopened_runs = False
 
     def __init__(self, path: Path, opened: AsyncExitStack) -> None:
         self._path = path
@@ -83,12 +93,16 @@ class SqliteBackend:
     async def epochs(self, namespace: str) -> Epochs:
         return SqliteEpochs(await self._client(), namespace=namespace)
 
+    async def close_clients(self) -> None:
+        await self._opened.aclose()
+
     async def _client(self) -> SqliteDatabase:
         return await self._opened.enter_async_context(SqliteDatabase(self._path))
 
 
 class CassandraBackend:
     breaks_ties_by_value = True
+    loses_reopened_runs = True
 
     def __init__(self, contact_points: str, opened: AsyncExitStack) -> None:
         self._contact_points = contact_points
@@ -102,6 +116,9 @@ class CassandraBackend:
 
     async def epochs(self, namespace: str) -> Epochs:
         return CassandraEpochs(await self._client(), namespace=namespace)
+
+    async def close_clients(self) -> None:
+        await self._opened.aclose()
 
     async def _client(self) -> CassandraDatabase:
         database = await CassandraDatabase.open(self._contact_points, keyspace=CASSANDRA_KEYSPACE)

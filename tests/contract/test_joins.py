@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from famulus.ports import Joins
 
 KINDS = ("fired", "dead", "failed")
-NOTICEABLE_SECONDS = 0.05
+NOTICEABLE_SECONDS = 0.25
+"""Half of what one call waits for a server: none of a hundred may have waited."""
 
 
 def a_key(run_id: str = "run-1", step_id: str = "join") -> JoinKey:
@@ -97,9 +98,7 @@ async def test_a_thousand_predecessors_at_once_see_each_count_once(joins: Joins)
     assert await joins.arrive(a_key(), by(**arriving)) == complete
 
 
-@settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=False
-)
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(KINDS), max_size=3), max_size=8),
     run=st.uuids(),

@@ -491,15 +491,22 @@ async def test_a_late_commit_does_not_lose_an_open_run(run_store: RunStore) -> N
     assert birth.run_id in await open_runs(run_store, birth.partition)
 
 
-async def test_a_run_that_is_rerun_is_open_again(run_store: RunStore) -> None:
+async def test_a_run_that_is_rerun_is_open_again(
+    backend: Backend, namespace: str, request: pytest.FixtureRequest
+) -> None:
+    if backend.loses_reopened_runs:
+        request.applymarker(pytest.mark.xfail(reason="only a first commit enters the index of open runs", strict=True))
+    before = await backend.run_store(namespace)
     birth = a_birth()
-    await run_store.commit(a_commit(birth, counter=1, first=True))
-    await run_store.commit(a_commit(birth, counter=2, status="failed", closes=True))
-    assert await eventually_closed(run_store, birth)
+    await before.commit(a_commit(birth, counter=1, first=True))
+    await before.commit(a_commit(birth, counter=2, status="failed", closes=True))
+    await backend.close_clients()
+    afterwards = await backend.run_store(namespace)
+    assert await eventually_closed(afterwards, birth)
 
-    await run_store.commit(a_commit(birth, counter=3, status="running"))
+    await afterwards.commit(a_commit(birth, counter=3, status="running"))
 
-    assert birth.run_id in await open_runs(run_store, birth.partition)
+    assert birth.run_id in await open_runs(afterwards, birth.partition)
 
 
 async def test_many_open_runs_are_all_named(run_store: RunStore) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from famulus.adapters.sqlite import SqliteDatabase, SqliteEpochs, SqliteRunStore
+from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
 from famulus.errors import StoreUnavailableError, TerminalError
-from famulus.ids import RunId
+from famulus.ids import BlueprintId, Digest, RunId
+from famulus.ports import StoredBlueprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +87,24 @@ async def test_a_locked_file_is_unavailable_until_it_is_released(
             other.execute("ROLLBACK")
 
         assert await epochs.take() == 1
+
+
+async def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "famulus.db") as database:
+        blueprints = SqliteBlueprintStore(database)
+        large = StoredBlueprint(
+            blueprint_id=BlueprintId("large"), version="1", digest=Digest("d"), body=bytes(10**6), registered_at=1.0
+        )
+        await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 50").fetchall())
+
+        results = await asyncio.gather(blueprints.put(large), SqliteEpochs(database).take(), return_exceptions=True)
+        # What was too large fails; its neighbour in the group fitted.
+        assert isinstance(results[0], StoreUnavailableError)
+        assert "full" in str(results[0])
+        assert results[1] == 1
+
+        await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchall())
+        assert await blueprints.put(large) == large
 
 
 async def test_a_file_of_a_newer_famulus_is_not_touched(tmp_path: Path) -> None:
