@@ -20,7 +20,7 @@ def create_app(
     app = FamulusApp(
         settings.group,
         **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),
-        datadir=str(settings.data_dir / "faust" / settings.worker),
+        datadir=str(settings.data_dir / "faust"),
         store="memory://",
         web_bind=settings.web_host,
         web_host=settings.web_host,

@@ -67,6 +67,10 @@ class FamulusApp(faust.App):
         """The engine runs, and partitions of the jobs topic are assigned to it."""
         return hasattr(self, "engine") and bool(self.engine.partitions)
 
+    async def on_first_start(self) -> None:
+        self.conf.datadir.parent.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
     async def on_start(self) -> None:
         """Open everything that a record or a request may need."""
         settings = self.settings
