@@ -10,6 +10,7 @@ from famulus.nodes import Registry, load_registry
 from famulus.settings import Settings
 
 from . import web
+from .logs import logging_config
 from .worker import FamulusApp
 
 
@@ -26,6 +27,7 @@ def create_app(
         web_host=settings.web_host,
         web_port=settings.web_port,
         web_application_options=web.application_options(settings),
+        logging_config=logging_config(settings),
         autodiscover=False,
     )
     transport.install(app)

@@ -151,7 +151,7 @@ class Engine:
             nonlocal resumed
             async with limit:
                 try:
-                    resumed += run_id not in self._sessions and await self._open(run_id, partition) is not None
+                    resumed += self._live(run_id) is None and await self._open(run_id, partition) is not None
                 except TerminalError:
                     log.exception("open run cannot be resumed", extra={"action": "resume_failed", "run_id": run_id})
 
@@ -159,7 +159,7 @@ class Engine:
             loading = [
                 asyncio.create_task(resume(run_id, partition))
                 async for run_id in self.ports.store.open_runs(partition)
-                if run_id not in self._sessions
+                if self._live(run_id) is None
             ]
             await asyncio.gather(*loading)
         self.counts["resumed"] += resumed
@@ -220,7 +220,7 @@ class Engine:
         if hint.run_id in self._ended:
             self.counts["stale"] += 1
             return None
-        session = self._sessions.get(hint.run_id)
+        session = self._live(hint.run_id)
         if session is None:
             return self._handle_later(record, hint)
         task = self._due_attempt(session, hint.step_id)
@@ -267,7 +267,7 @@ class Engine:
 
     async def _handle_start(self, record: Record, start: Start) -> None:
         async with self._door(start.run_id):
-            session = self._sessions.get(start.run_id) or await self._load(start.run_id, record.partition)
+            session = self._live(start.run_id) or await self._load(start.run_id, record.partition)
             if session is None:
                 await self._create(record.partition, start)
                 return
@@ -348,8 +348,13 @@ class Engine:
     async def _open(self, run_id: RunId, partition: int) -> Session | None:
         """The session of a run that has not ended; ``None`` if it has (then it is in `_ended`) or does not exist."""
         async with self._door(run_id):
-            session = self._sessions.get(run_id) or await self._load(run_id, partition)
+            session = self._live(run_id) or await self._load(run_id, partition)
         return None if session is None or session.run.status in RUN_ENDED else session
+
+    def _live(self, run_id: RunId) -> Session | None:
+        """The session in memory, if it may still be used."""
+        session = self._sessions.get(run_id)
+        return None if session is None or session.closed else session
 
     async def _load(self, run_id: RunId, partition: int) -> Session | None:
         """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""
@@ -450,8 +455,8 @@ class Engine:
         """The session of a run, once the partition is this worker's; ``None`` if it is not, or the run has ended."""
         backoff = Backoff()
         while True:
-            session = self._sessions.get(run_id)
-            if session is not None and not session.closed:
+            session = self._live(run_id)
+            if session is not None:
                 return session
             await self._settled.wait()
             if partition not in self.partitions:

@@ -6,10 +6,13 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from famulus.blueprint.model import Node
 from famulus.blueprint.values import ABSENT
@@ -96,9 +99,11 @@ class Executor:
             attempt=step.attempt,
             input=isolated(resolve(run, node)),
             params=isolated(node.params),
-            read=lambda key: isolated(run.read(key)) if run.read(key) is not ABSENT else ABSENT,
+            read=partial(_read, run),
             changes=changes,
         )
+        # An attempt has a task, and so a context, of its own: nothing has to be unbound.
+        structlog.contextvars.bind_contextvars(run_id=run.run_id, step_id=step.step_id, attempt=step.attempt)
         call = partial(implementation.function, **implementation.signature.arguments(ctx))
         timeout_ms = node.config.timeout_ms
         try:
@@ -106,7 +111,7 @@ class Executor:
                 if implementation.is_async:
                     returned = await call()
                 else:
-                    returned = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+                    returned = await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, call)
         except TimeoutError as error:
             if limit.expired():
                 raise TimeoutError(f"the attempt took longer than {timeout_ms} ms") from error
@@ -155,6 +160,11 @@ class Executor:
             started_at=started_at,
             at=self._now(),
         )
+
+
+def _read(run: RunState, key: str) -> Any:
+    value = run.read(key)
+    return ABSENT if value is ABSENT else isolated(value)
 
 
 def describe(error: BaseException) -> ErrorInfo:

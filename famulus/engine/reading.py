@@ -115,9 +115,7 @@ class RunReader:
             run_ids = await self._store.recent(limit=LIST_PAGE if status or blueprint_id else limit, before=before)
             heads = await self._store.heads(run_ids)
             page = [summary(*heads[run_id]) for run_id in run_ids if run_id in heads]
-            found += [
-                run for run in page if status in (None, run.status) and blueprint_id in (None, run.blueprint_id)
-            ]
+            found += [run for run in page if status in (None, run.status) and blueprint_id in (None, run.blueprint_id)]
             if not page or not (status or blueprint_id):
                 break
             before = page[-1].created_at

@@ -113,7 +113,7 @@ class Session:
                 except BaseException as error:
                     _fail(waiting, error)
                     raise
-                _resolve_after(sends, waiting)
+                self._resolve_after(sends, waiting)
         except RetryableError as error:
             self._give_up(error)
         except BaseException as error:
@@ -128,6 +128,23 @@ class Session:
         self.close()
         left, self._inbox = self._inbox, []
         _fail([done for _, done in left], error)
+
+    def _resolve_after(self, sends: list[Awaitable[None]], waiting: list[asyncio.Future[None]]) -> None:
+        """Let the reporters go on when the topics have taken everything that follows."""
+        gathered = asyncio.gather(*sends)
+
+        def resolve(done: asyncio.Future[list[None]]) -> None:
+            error = asyncio.CancelledError() if done.cancelled() else done.exception()
+            if error is None:
+                for future in waiting:
+                    if not future.done():
+                        future.set_result(None)
+                return
+            # The rows are written, but a hint may be missing on the topic. Whoever loads the run sends it again.
+            self.close()
+            _fail(waiting, error)
+
+        gathered.add_done_callback(resolve)
 
     async def _write(self, facts: Iterable[Fact]) -> list[Awaitable[None]]:
         """Write one batch and set going what follows. Returns the acknowledgements that are still outstanding."""
@@ -196,21 +213,6 @@ class Session:
             "events": [{"seq": event.seq, "type": event.type, "at": event.at, **event.data} for event in batch.events],
         }
         return await self.services.bus.send_event(self.run_id, msgspec.json.encode(record))
-
-
-def _resolve_after(sends: list[Awaitable[None]], waiting: list[asyncio.Future[None]]) -> None:
-    gathered = asyncio.gather(*sends)
-
-    def resolve(done: asyncio.Future[list[None]]) -> None:
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
-        if error is not None:
-            _fail(waiting, error)
-            return
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    gathered.add_done_callback(resolve)
 
 
 def _fail(waiting: list[asyncio.Future[None]], error: BaseException) -> None:

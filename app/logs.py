@@ -1,0 +1,60 @@
+"""Logs of the worker: a sentence for people, fields for machines, one line each.
+
+The library logs through the standard library alone, with its fields as `extra`. Here they are rendered by structlog:
+coloured text for a terminal, or one JSON object a line. Where a node runs, its run and step are bound by contextvars,
+so that what its own code logs carries them too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from famulus.settings import Settings
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """For `logging.config.dictConfig`, which Faust calls when the worker starts."""
+    level = settings.log_level.upper()
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "famulus": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": [
+                    structlog.contextvars.merge_contextvars,
+                    structlog.stdlib.add_log_level,
+                    structlog.stdlib.add_logger_name,
+                    structlog.stdlib.ExtraAdder(),
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.UnicodeDecoder(),
+                ],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *_renderers(settings),
+                ],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "famulus", "level": level}},
+        "loggers": {
+            # Faust and its driver tell of every rebalance and subscription at this level.
+            "faust": {"level": _at_least("WARNING", level)},
+            "mode": {"level": _at_least("WARNING", level)},
+            "aiokafka": {"level": _at_least("WARNING", level)},
+            "cassandra": {"level": _at_least("WARNING", level)},
+            "asyncio": {"level": _at_least("WARNING", level)},
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+    }
+
+
+def _renderers(settings: Settings) -> list[Any]:
+    if settings.log_format == "json":
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _at_least(quiet: str, level: str) -> str:
+    return level if level == "DEBUG" else quiet if level == "INFO" else level
