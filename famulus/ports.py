@@ -4,7 +4,8 @@ Rules for every method that writes:
 
 * It is safe to repeat: the second identical call changes nothing.
 * When it returns, the write is durable. When it raises `RetryableError`, the write may or may not have happened.
-* Rows of a run carry a stamp (`famulus.ids.Stamp`). A write never replaces a row with an equal or higher stamp.
+* Rows of a run carry a stamp (`famulus.ids.Stamp`). A write never replaces a row with a higher stamp. An owner uses a
+  stamp for one commit only, so a row with an equal stamp is the same row.
 
 Values travel as bytes of JSON: what they mean is not an adapter's business.
 """
@@ -100,7 +101,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRows:
-    """A run as it is stored, before seals are applied (see `famulus.flow.seals`). Rows in no particular order."""
+    """A run as it is stored, before seals are applied (see `famulus.engine.seals`). Rows in no particular order."""
 
     birth: RunBirth
     head: RunHead
@@ -129,7 +130,7 @@ class RunStore(Protocol):
     """Runs with their steps, context and events. The partition of every row is the run."""
 
     async def commit(self, commit: Commit) -> None:
-        """Write all rows of the batch, all or none of them. Rows with an equal or higher stamp stay as they are.
+        """Write all rows of the batch, all or none of them. Rows with a higher stamp stay as they are.
 
         A first commit also enters the run into the index of open runs and of recent runs, before or with the batch,
         so that no stored run is missing there; one that closes leaves the open index some time after the batch.

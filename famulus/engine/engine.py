@@ -20,6 +20,7 @@ from famulus.engine.attempts import Attempts
 from famulus.engine.backoff import Backoff
 from famulus.engine.catalog import Catalog
 from famulus.engine.execution import ExecutionLimits, Executor
+from famulus.engine.inheritance import inherited_from
 from famulus.engine.joins import JoinDesk
 from famulus.engine.loader import state_of
 from famulus.engine.records import Cancel, Job, Start, StepHint, parse_job
@@ -367,7 +368,15 @@ class Engine:
         graph = await self.catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
         tenure.check()
         run = state_of(graph, rows)
-        session = Session(self._services, tenure, birth, partition, run, seals=seals_for(rows, tenure.epoch))
+        session = Session(
+            self._services,
+            tenure,
+            birth,
+            partition,
+            run,
+            seals=seals_for(rows, tenure.epoch),
+            inherited=inherited_from(rows),
+        )
         if run.status in RUN_ENDED:
             self._remember_ended(run_id)
             return session

@@ -19,6 +19,7 @@ import msgspec
 
 from famulus.engine.backoff import Backoff
 from famulus.engine.batch import Batch, first
+from famulus.engine.inheritance import Inherited
 from famulus.engine.records import step_record
 from famulus.errors import OwnershipLostError, RetryableError
 from famulus.flow.advance import advance
@@ -61,6 +62,7 @@ class Session:
     """Where the run's jobs are now; another one than at its birth, if the topic has got more partitions."""
     run: RunState
     seals: Mapping[int, int]
+    inherited: Inherited = field(default_factory=Inherited)
     unborn: bool = False
     """Nothing of the run is stored yet."""
     closed: bool = False
@@ -178,6 +180,8 @@ class Session:
         commit = batch.commit(self.birth, self.run, seals=self.seals, stamp=stamp, at=self.services.clock.now())
         if self.unborn:
             commit = first(commit)
+        if self.inherited:
+            commit = self.inherited.taken_over(commit)
         backoff = Backoff()
         while True:
             self._check()
@@ -194,6 +198,7 @@ class Session:
                 await self.services.clock.sleep(delay)
             else:
                 self.unborn = False
+                self.inherited = Inherited()
                 return
 
     async def _start(self, due: Iterable[RunStep]) -> list[Awaitable[None]]:

@@ -387,7 +387,6 @@ async def test_rows_beyond_a_seal_are_kept_with_their_stamp(run_store: RunStore)
 
 
 async def test_rows_beyond_a_seal_are_never_seen(run_store: RunStore) -> None:
-    seals = pytest.importorskip("famulus.flow.seals")
     birth = a_birth()
     known = a_commit(birth, epoch=1, counter=1, first=True, steps=[a_step("a")])
     takeover = a_commit(birth, epoch=2, counter=1, steps=[a_step("b", seq=2)])
@@ -399,7 +398,7 @@ async def test_rows_beyond_a_seal_are_never_seen(run_store: RunStore) -> None:
 
     rows = await run_store.load(birth.run_id)
     assert rows is not None
-    visible = seals.visible_rows(rows)
+    visible = visible_rows(rows)
     assert sorted(row.step_id for row in visible.steps) == ["a", "b"]
     assert list(visible.context) == []
 

@@ -1,0 +1,38 @@
+"""What an owner takes over from the one before it.
+
+A seal hides the late writes of an earlier owner. It cannot bring back what such a write replaced: of two rows with the
+same key the store keeps the later one, and if that one lies beyond the seal, the value from before it would be gone.
+So the first batch of an owner also writes, with its own stamp, every row that an earlier owner might still replace:
+context keys, and steps that have not ended. (An outcome is safe: whoever recorded it never records that step again.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from famulus.flow.status import STEP_ENDED, StepStatus
+from famulus.ports import Commit, ContextRow, RunRows, StepRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inherited:
+    steps: tuple[StepRow, ...] = ()
+    context: tuple[ContextRow, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.context)
+
+    def taken_over(self, commit: Commit) -> Commit:
+        """The commit with these rows too, where it does not write them anew itself."""
+        steps = {row.step_id: replace(row, stamp=commit.stamp) for row in self.steps}
+        context = {row.key: replace(row, stamp=commit.stamp) for row in self.context}
+        steps.update((row.step_id, row) for row in commit.steps)
+        context.update((row.key, row) for row in commit.context)
+        return replace(commit, steps=tuple(steps.values()), context=tuple(context.values()))
+
+
+def inherited_from(rows: RunRows) -> Inherited:
+    """What of these visible rows an owner has to make its own."""
+    return Inherited(
+        steps=tuple(row for row in rows.steps if StepStatus(row.status) not in STEP_ENDED), context=tuple(rows.context)
+    )

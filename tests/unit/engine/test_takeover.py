@@ -1,0 +1,99 @@
+"""An owner that was paused goes on writing after another one has taken the run over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from support.world import World, blueprint, eventually
+
+from famulus.engine.seals import visible_rows
+from famulus.ids import RunId, epoch_of
+from famulus.nodes import NodeContext
+from famulus.ports import Commit
+
+
+class HeldCommits:
+    """A store between a worker and the rows: while it is held, commits wait, as those of a stopped process do."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.free = asyncio.Event()
+        self.free.set()
+        self.waiting = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, commit: Commit) -> None:
+        self.waiting += 1
+        await self.free.wait()
+        self.waiting -= 1
+        await self._store.commit(commit)
+
+
+async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away() -> None:
+    gate = asyncio.Event()
+
+    async def first(ctx: NodeContext) -> None:
+        await ctx.set("key", "of the first step")
+
+    async def second(ctx: NodeContext) -> None:
+        await ctx.set("key", "late")
+
+    async def gated(ctx: NodeContext) -> Any:
+        await gate.wait()
+        return await ctx.get("key")
+
+    document = blueprint(
+        "b",
+        {"first": "first", "second": "second", "gated": "gated"},
+        ("first", "second"),
+        ("first", "gated"),
+    )
+    world = World({"first": first, "second": second, "gated": gated})
+    store = world.store
+    held = world.store = HeldCommits(store)
+    frozen = world.engine("frozen")
+    async with world:
+        await world.push(document)
+        original = frozen.executor.attempt
+
+        async def hold_second(run: Any, step: Any) -> Any:
+            fact = await original(run, step)
+            if step.node_id == "second":
+                held.free.clear()
+            return fact
+
+        frozen.executor.attempt = hold_second  # type: ignore[method-assign]
+        await world.start("b", "r")
+        await eventually(lambda: held.waiting == 1)
+
+        # The frozen worker does not know it, but its partitions are another one's now.
+        world.store = store
+        world.registry._by_name.pop("second")
+        world.registry.register("second", gated)
+        owner = world.engine("owner")
+        world.engines.remove(frozen)
+        owner.assigned(range(4))
+        await eventually(lambda: len(owner.attempts) == 2)
+        await owner._sessions[RunId("r")].report(_taken(owner))
+        held.free.set()
+        await eventually(lambda: held.waiting == 0)
+        gate.set()
+        view = await world.ended("r")
+        world.engines.append(frozen)
+
+    assert view.summary.status == "completed"
+    assert {step.node_id: step.output for step in view.steps}["gated"] == "of the first step"
+    assert view.context["key"] == "of the first step"
+    rows = await store.load(RunId("r"))
+    assert rows is not None
+    assert {epoch_of(row.stamp) for row in visible_rows(rows).context} == {2}
+
+
+def _taken(owner: Any) -> Any:
+    from famulus.flow.facts import StepTaken
+    from famulus.ids import StepId
+
+    return StepTaken(step_id=StepId("gated"), attempt=1, worker="owner", started_at=0.0, at=0.0)
