@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from famulus.engine.seals import visible_rows
 from famulus.ids import BlueprintId, Digest, Epoch, NodeId, RunId, Stamp, StepId, epoch_of, stamp_of
 from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, RunRows, RunStore, StepRow
 

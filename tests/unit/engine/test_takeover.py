@@ -8,7 +8,8 @@ from typing import Any
 from support.world import World, blueprint, eventually
 
 from famulus.engine.seals import visible_rows
-from famulus.ids import RunId, epoch_of
+from famulus.flow.facts import StepTaken
+from famulus.ids import RunId, StepId, epoch_of
 from famulus.nodes import NodeContext
 from famulus.ports import Commit
 
@@ -77,7 +78,7 @@ async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away
         world.engines.remove(frozen)
         owner.assigned(range(4))
         await eventually(lambda: len(owner.attempts) == 2)
-        await owner._sessions[RunId("r")].report(_taken(owner))
+        await owner._sessions[RunId("r")].report(_taken())
         held.free.set()
         await eventually(lambda: held.waiting == 0)
         gate.set()
@@ -92,8 +93,5 @@ async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away
     assert {epoch_of(row.stamp) for row in visible_rows(rows).context} == {2}
 
 
-def _taken(owner: Any) -> Any:
-    from famulus.flow.facts import StepTaken
-    from famulus.ids import StepId
-
+def _taken() -> StepTaken:
     return StepTaken(step_id=StepId("gated"), attempt=1, worker="owner", started_at=0.0, at=0.0)
