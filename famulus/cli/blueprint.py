@@ -1,0 +1,203 @@
+"""``famulus blueprint``: lint, draw, register and list blueprints."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from famulus.blueprint import (
+    Blueprint,
+    Issue,
+    analyse,
+    digest_of,
+    encode_blueprint,
+    lint_document,
+    parse_blueprint,
+    to_mermaid,
+)
+from famulus.cli.terminal import clock_text, json_option, one_line, plain, print_json
+from famulus.connect import open_stores
+from famulus.engine.catalog import Catalog
+from famulus.errors import BlueprintError
+from famulus.ids import BlueprintId
+from famulus.nodes import load_registry
+from famulus.ports import StoredBlueprint
+from famulus.settings import Settings
+
+DIGEST_SHOWN: Final = 12
+
+files_argument = click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="FILE..."
+)
+
+
+@click.group()
+def blueprint() -> None:
+    """Lint, draw, register and list blueprints."""
+
+
+@blueprint.command()
+@files_argument
+@click.option("--nodes", metavar="MODULE,...", help="Modules with implementations. Default: FAMULUS_NODES.")
+@json_option
+def lint(*, files: Sequence[Path], nodes: str | None, as_json: bool) -> None:
+    """Find everything that is wrong with blueprints, files or folders of them, at once.
+
+    Whether implementations exist is checked where their modules are named. Exit code 1 if there is an error.
+    """
+    settings = Settings.load(**({} if nodes is None else {"nodes": nodes}))
+    implementations = load_registry(settings.nodes).keys() if settings.nodes else None
+    found = [
+        (path, lint_document(path.read_bytes(), implementations=implementations, default_id=path.stem))
+        for path in _json_files(files)
+    ]
+    if as_json:
+        print_json([{"file": str(path), "issues": [issue.as_json() for issue in issues]} for path, issues in found])
+    else:
+        _print_issues(found)
+        if implementations is None:
+            click.secho("Implementations were not checked: name their modules with --nodes.", dim=True, err=True)
+    if any(issue.severity == "error" for _, issues in found for issue in issues):
+        raise click.exceptions.Exit(1)
+
+
+@blueprint.command()
+@click.argument("source", metavar="ID|FILE")
+@click.option("--version", help="Of a registered blueprint. Default: the one registered last.")
+@click.option("--mermaid", is_flag=True, help="Print a Mermaid flowchart.")
+@json_option
+def show(*, source: str, version: str | None, mermaid: bool, as_json: bool) -> None:
+    """Show a blueprint: of a file, or a registered one."""
+    found = _read(Path(source)) if Path(source).is_file() else asyncio.run(_find(source, version))
+    if mermaid:
+        click.echo(to_mermaid(found), nl=False)
+    elif as_json:
+        print_json(msgspec.json.decode(encode_blueprint(found)))
+    else:
+        _print_blueprint(found)
+
+
+@blueprint.command()
+@files_argument
+@json_option
+def push(*, files: Sequence[Path], as_json: bool) -> None:
+    """Register blueprints, files or folders of them, in the store. Registering the same one again changes nothing."""
+    stored = asyncio.run(_register([_read(path) for path in _json_files(files)]))
+    if as_json:
+        print_json([_stored_json(each) for each in stored])
+        return
+    for each in stored:
+        click.echo(
+            f"{plain(each.blueprint_id)} version {plain(each.version)} is registered ({each.digest[:DIGEST_SHOWN]})"
+        )
+
+
+@blueprint.command()
+@json_option
+def ls(*, as_json: bool) -> None:
+    """List every version of every registered blueprint."""
+    stored = asyncio.run(_all())
+    if as_json:
+        print_json([_stored_json(each) for each in stored])
+        return
+    if not stored:
+        click.echo("No blueprint is registered yet: famulus blueprint push FILE")
+        return
+    table = Table("Blueprint", "Version", "Digest", "Registered", box=None)
+    for each in stored:
+        table.add_row(
+            Text(one_line(each.blueprint_id)),
+            Text(one_line(each.version)),
+            each.digest[:DIGEST_SHOWN],
+            clock_text(each.registered_at),
+        )
+    Console().print(table)
+
+
+def _json_files(paths: Sequence[Path]) -> list[Path]:
+    found = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+    if not found:
+        raise click.UsageError(f"no .json file in {', '.join(map(str, paths))}")
+    return found
+
+
+def _read(path: Path) -> Blueprint:
+    try:
+        return parse_blueprint(path.read_bytes(), default_id=path.stem)
+    except BlueprintError as error:
+        problems = "".join(f"\n  {problem}" for problem in error.problems)
+        raise BlueprintError(f"{path} is no blueprint that can be used:{problems}", problems=error.problems) from error
+
+
+async def _find(blueprint_id: str, version: str | None) -> Blueprint:
+    async with open_stores(Settings.load()) as stores:
+        return (await Catalog(stores.blueprints, time.time).find(BlueprintId(blueprint_id), version)).blueprint
+
+
+async def _register(blueprints: Sequence[Blueprint]) -> list[StoredBlueprint]:
+    async with open_stores(Settings.load()) as stores:
+        catalog = Catalog(stores.blueprints, time.time)
+        return [await catalog.register(each) for each in blueprints]
+
+
+async def _all() -> Sequence[StoredBlueprint]:
+    async with open_stores(Settings.load()) as stores:
+        return await stores.blueprints.all()
+
+
+def _stored_json(stored: StoredBlueprint) -> dict[str, Any]:
+    return {
+        "id": stored.blueprint_id,
+        "version": stored.version,
+        "digest": stored.digest,
+        "registered_at": stored.registered_at,
+    }
+
+
+def _print_issues(found: Sequence[tuple[Path, Sequence[Issue]]]) -> None:
+    for path, issues in found:
+        if not issues:
+            click.echo(f"{plain(str(path))}: {click.style('ok', fg='green')}")
+        for issue in sorted(issues, key=lambda issue: issue.severity):
+            severity = click.style(issue.severity, fg="red" if issue.severity == "error" else "yellow", bold=True)
+            where = issue.path or "blueprint"
+            click.echo(f"{plain(str(path))}: {plain(where)}: {severity} {issue.code}: {plain(issue.message)}")
+
+
+def _print_blueprint(found: Blueprint) -> None:
+    console = Console()
+    analysis = analyse(found)
+    console.print(Text(f"{plain(found.id)}  version {plain(found.version)}", style="bold"))
+    starts = frozenset(analysis.start_node_ids)
+    nodes = Table("Node", "Uses", "Goes to", box=None)
+    for node in found.nodes:
+        edges = [
+            "".join(
+                [
+                    edge.target,
+                    f" on {edge.action}" if edge.action else "",
+                    f" if {edge.condition}" if edge.condition else "",
+                ]
+            )
+            for edge in found.edges
+            if edge.source == node.id
+        ]
+        if node.config.fallback is not None:
+            edges.append(f"{node.config.fallback} when it fails")
+        nodes.add_row(
+            Text(one_line(node.id), style="bold" if node.id in starts else ""),
+            Text(one_line(node.uses)),
+            Text("\n".join(one_line(edge) for edge in edges)),
+        )
+    console.print(nodes)
+    shape = "no cycles" if analysis.is_dag else f"{len(analysis.cycles)} cycles"
+    console.print(f"{analysis.node_count} nodes, {analysis.edge_count} edges, {shape}", style="dim")
