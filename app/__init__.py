@@ -1,7 +1,7 @@
 """The application: `faust -A app worker`.
 
-`app.app` is the Faust application, composed when it is first asked for: the three folders of a checkout are put together
-here, those inside the wheel by `famulus.application`.
+`app.app` is the Faust application, composed when it is first asked for. The three folders of a checkout are put
+together here, those inside the wheel by `famulus.application`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import faust
-from faust.types import TP
 
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
@@ -53,9 +51,7 @@ class FamulusApp(faust.App):
         """Called once by the factory, before anything is registered on the app."""
         self.settings = settings
         self.registry = registry
-        self.intake = Intake(
-            self._handle, concurrency=settings.intake_records, window=settings.intake_window
-        )
+        self.intake = Intake(self._handle, concurrency=settings.intake_records, window=settings.intake_window)
         self._open = AsyncExitStack()
         self.on_partitions_assigned.connect(self._take_over)
         self.on_partitions_revoked.connect(self._hand_over)
@@ -111,16 +107,20 @@ class FamulusApp(faust.App):
     def _handle(self, record: Record) -> Any:
         return self.engine.handle(record)
 
-    async def _take_over(self, _: faust.App, assigned: Iterable[TP], **__: Any) -> None:
+    async def _take_over(self, _: object, *assigned: Any, **_signal: Any) -> None:
         jobs = self.settings.jobs_topic
-        self.engine.assigned(tp.partition for tp in assigned if tp.topic == jobs)
+        self.engine.assigned(tp.partition for tps in assigned for tp in tps if tp.topic == jobs)
 
-    async def _hand_over(self, _: faust.App, __: Iterable[TP], **___: Any) -> None:
+    async def _hand_over(self, *_: object, **_signal: Any) -> None:
         self.engine.revoked()
 
-    async def _drain(self, _: faust.App, **__: Any) -> None:
-        left = await self.intake.drain(self.settings.drain_seconds)
-        log.info("drained", extra={"action": "drained", "left": left})
+    async def _drain(self, *_: object, **_signal: Any) -> None:
+        self.engine.start_no_more()
+        grace = self.settings.drain_seconds
+        left, _attempts = await asyncio.gather(self.intake.drain(grace), self.engine.attempts.wait(grace))
+        log.info(
+            "drained", extra={"action": "drained", "records_left": left, "attempts_left": len(self.engine.attempts)}
+        )
 
     async def _reconcile(self) -> None:
         """A timer that raises would stop the whole application."""
@@ -142,6 +142,9 @@ def engine_options(settings: Settings) -> EngineOptions:
         taken_seconds=settings.taken_seconds,
         handover_seconds=settings.handover_seconds,
         execution=ExecutionLimits(
-            steps=settings.concurrency, threads=settings.threads, value_bytes=settings.max_value_bytes
+            steps=settings.concurrency,
+            steps_per_run=settings.concurrency_per_run,
+            threads=settings.threads,
+            value_bytes=settings.max_value_bytes,
         ),
     )

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     cassandra_keyspace: str = "famulus"
     cassandra_username: str | None = None
     cassandra_password: SecretStr | None = None
-    cassandra_replication: int = Field(1, ge=1, description="replication factor when `schema migrate` makes the keyspace")
+    cassandra_replication: int = Field(1, ge=1, description="copies, when `schema migrate` makes the keyspace")
     redis_url: SecretStr | None = Field(
         None, validation_alias="REDIS_URL", description="redis:// or rediss://; unset: see docs/reference/settings.md"
     )
@@ -50,19 +50,20 @@ class Settings(BaseSettings):
     jobs_topic: str = "famulus.jobs"
     events_topic: str = "famulus.events"
     dead_letters_topic: str = "famulus.dead-letters"
-    partitions: int = Field(8, ge=1, le=10_000, description="of topics that are created; existing ones stay as they are")
+    partitions: int = Field(8, ge=1, le=10_000, description="of topics that are created; others stay as they are")
     replication_factor: int = Field(1, ge=1)
     session_timeout: float = Field(10.0, gt=0, description="seconds until a dead worker's partitions move")
 
     # -- what runs ---------------------------------------------------------------------------------------------------
     nodes: Names = Field((), description="modules with node implementations, with commas")
-    blueprints: Names = Field((), description="files or folders of blueprints that are registered at start, with commas")
+    blueprints: Names = Field((), description="files or folders of blueprints, registered at start, with commas")
     namespace: str = Field("default", description="keeps the runs of several installations apart in one store")
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="name in rows")
     missing_implementation: Literal["fail", "park"] = "fail"
 
     # -- limits ------------------------------------------------------------------------------------------------------
     concurrency: int = Field(256, ge=1, description="steps that run at the same time in a worker")
+    concurrency_per_run: int = Field(64, ge=1, description="of these, steps of one run")
     threads: int = Field(16, ge=1, description="of these, `def` nodes")
     max_record_bytes: int = Field(1_000_000, ge=1)
     max_value_bytes: int = Field(900_000, ge=1, description="largest output or context value, as JSON")

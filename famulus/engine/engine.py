@@ -94,6 +94,7 @@ class Engine:
         self.attempts = Attempts()
         self.counts: Counter[str] = Counter()
         self._tenure = Tenure(())
+        self._leaving = False
         self._settled = asyncio.Event()
         """Set between an assignment and the next revocation."""
         self._sessions: dict[RunId, Session] = {}
@@ -165,6 +166,10 @@ class Engine:
             await asyncio.gather(*loading)
         self.counts["resumed"] += resumed
         return resumed
+
+    def start_no_more(self) -> None:
+        """Let what runs come to its end, but start no step. What becomes due is left to the next owner, by its hint."""
+        self._leaving = True
 
     async def stop(self, grace_seconds: float) -> None:
         """Give running attempts some time to end, then cancel them; their steps stay due for the next owner."""
@@ -303,7 +308,10 @@ class Engine:
         if step is None or not step.is_due:
             return None
         self._start_step(session, RunStep(step.step_id, step.node_id, step.attempt))
-        return self.attempts.task_of(session.run_id, step_id)
+        task = self.attempts.task_of(session.run_id, step_id)
+        if task is None:
+            raise OwnershipLostError("this worker is about to stop and starts no more steps")
+        return task
 
     async def _attend(self, hint: StepHint, partition: int, task: asyncio.Task[None]) -> None:
         """Wait for the step to be recorded; a long one is handed over to its row."""
@@ -424,6 +432,8 @@ class Engine:
     # -- attempts ----------------------------------------------------------------------------------------------------
 
     def _start_step(self, session: Session, step: RunStep) -> None:
+        if self._leaving:
+            return
         body = partial(self._run_attempt, session.run_id, session.partition, step)
         self.attempts.start(session.run_id, step.step_id, attempt=step.attempt, partition=session.partition, body=body)
 

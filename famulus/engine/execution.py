@@ -17,6 +17,7 @@ import structlog
 from famulus.blueprint.model import Node
 from famulus.blueprint.values import ABSENT
 from famulus.engine.rows import isolated, settled
+from famulus.engine.slots import Slots
 from famulus.errors import InputError, NonRetryableError, OutputError
 from famulus.flow.facts import ErrorInfo, Fact, StepFailed, StepParked, StepSucceeded
 from famulus.flow.inputs import resolve
@@ -31,6 +32,8 @@ _OWN_CODE: Final = str(Path(__file__).parent.parent)
 class ExecutionLimits:
     steps: int = 256
     """Attempts that run at the same time in one worker."""
+    steps_per_run: int = 64
+    """Of these, attempts of one run."""
     threads: int = 16
     """Of these, attempts of `def` nodes."""
     value_bytes: int = 900_000
@@ -52,37 +55,42 @@ class Executor:
         self._now = now
         self._limits = limits
         self._park_missing = park_missing
-        self._slots = asyncio.Semaphore(limits.steps)
+        self._slots = Slots(in_all=limits.steps, per_run=limits.steps_per_run)
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="famulus-node")
 
     async def attempt(self, run: RunState, step: StepState) -> Fact:
         """Run the step once. Everything its code raises becomes a fact; only cancellation passes through."""
-        async with self._slots:
-            started_at = self._now()
-            node = run.graph.node(step.node_id)
-            implementation = self.registry.get(node.uses)
-            if implementation is None:
-                return self._missing(step, node, started_at)
-            changes: dict[str, Any] = {}
-            try:
-                result = await self._call(run, step, node, implementation, changes)
-                output = settled(result.output, max_bytes=self._limits.value_bytes)
-                return StepSucceeded(
-                    step_id=step.step_id,
-                    attempt=step.attempt,
-                    output=output,
-                    action=result.action or None,
-                    changes=self._settled_changes(changes),
-                    started_at=started_at,
-                    at=self._now(),
-                )
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                return self._failed(step, started_at, RuntimeError("the node raised CancelledError"), {})
-            except Exception as error:  # noqa: BLE001  # the node's own code may raise anything
-                return self._failed(step, started_at, error, changes)
+        await self._slots.take(run.run_id)
+        try:
+            return await self._attempt(run, step)
+        finally:
+            self._slots.give_back(run.run_id)
+
+    async def _attempt(self, run: RunState, step: StepState) -> Fact:
+        started_at = self._now()
+        node = run.graph.node(step.node_id)
+        implementation = self.registry.get(node.uses)
+        if implementation is None:
+            return self._missing(step, node, started_at)
+        changes: dict[str, Any] = {}
+        try:
+            result = await self._call(run, step, node, implementation, changes)
+            return StepSucceeded(
+                step_id=step.step_id,
+                attempt=step.attempt,
+                output=settled(result.output, max_bytes=self._limits.value_bytes),
+                action=result.action or None,
+                changes=self._settled_changes(changes),
+                started_at=started_at,
+                at=self._now(),
+            )
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self._failed(step, started_at, RuntimeError("the node raised CancelledError"), {})
+        except Exception as error:  # noqa: BLE001  # the node's own code may raise anything
+            return self._failed(step, started_at, error, changes)
 
     def close(self) -> None:
         """Let go of the threads. A node that still runs in one is not waited for; its outcome is not recorded."""

@@ -196,7 +196,7 @@ class Intake:
             self._slots.release()
 
     async def _until_handled(self, ticket: Ticket[Any], record: Record, pending: Awaitable[None] | None) -> bool:
-        """Try until the record is handled; ``False`` when its partition was revoked before that."""
+        """Try until the record is handled; ``False`` when its partition is revoked, or this worker stops, before that."""
         attempt = 0
         while True:
             try:
@@ -204,7 +204,7 @@ class Intake:
                     await pending
             except Exception as error:
                 self.counts.retried += 1
-                if not ticket.bound:
+                if not (ticket.bound and self._admitting):
                     log.info(
                         "%s/%d@%d is left to the next owner of its partition",
                         record.topic,
@@ -216,13 +216,14 @@ class Intake:
                 delay = self._delay(attempt, error)
                 attempt += 1
                 log.warning(
-                    "%s/%d@%d did not go through at attempt %d, next one in %.1f s",
+                    "%s/%d@%d did not go through at attempt %d, next one in %.1f s: %s",
                     record.topic,
                     record.partition,
                     record.offset,
                     attempt,
                     delay,
-                    exc_info=error,
+                    error,
+                    exc_info=None if isinstance(error, RetryableError) else error,
                     extra={"action": "record_retried", "attempt": attempt},
                 )
                 await asyncio.sleep(delay)
