@@ -107,9 +107,10 @@ class FamulusApp(faust.App):
     def _handle(self, record: Record) -> Any:
         return self.engine.handle(record)
 
-    async def _take_over(self, _: object, *assigned: Any, **_signal: Any) -> None:
+    async def _take_over(self, *sent: Any, **_signal: Any) -> None:
+        _app, assigned = sent
         jobs = self.settings.jobs_topic
-        self.engine.assigned(tp.partition for tps in assigned for tp in tps if tp.topic == jobs)
+        self.engine.assigned(tp.partition for tp in assigned if tp.topic == jobs)
 
     async def _hand_over(self, *_: object, **_signal: Any) -> None:
         self.engine.revoked()

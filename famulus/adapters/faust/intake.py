@@ -196,7 +196,7 @@ class Intake:
             self._slots.release()
 
     async def _until_handled(self, ticket: Ticket[Any], record: Record, pending: Awaitable[None] | None) -> bool:
-        """Try until the record is handled; ``False`` when its partition is revoked, or this worker stops, before that."""
+        """Try until the record is handled; ``False`` when its partition is revoked or this worker stops before that."""
         attempt = 0
         while True:
             try:
