@@ -1,7 +1,7 @@
 """The implementations that the benchmarks run. With `EXEC_LOG` set, every call appends one line to that file.
 
-A line is ``run TAB node TAB x TAB pid TAB milliseconds``, written at once, so that it survives kill -9: the format of the
-reference's benchmark, which counts executions the same way.
+A line is ``run TAB node TAB x TAB pid TAB milliseconds``, written at once, so that it survives kill -9: the format of
+the reference's benchmark, which counts executions the same way.
 """
 
 from __future__ import annotations
