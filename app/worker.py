@@ -118,15 +118,16 @@ class FamulusApp(faust.App):
     async def _drain(self, *_: object, **_signal: Any) -> None:
         self.engine.start_no_more()
         grace = self.settings.drain_seconds
-        left, _attempts = await asyncio.gather(self.intake.drain(grace), self.engine.attempts.wait(grace))
+        left, _attempts = await asyncio.gather(self.intake.drain(grace), self.engine.steps.attempts.wait(grace))
         log.info(
-            "drained", extra={"action": "drained", "records_left": left, "attempts_left": len(self.engine.attempts)}
+            "drained",
+            extra={"action": "drained", "records_left": left, "attempts_left": len(self.engine.steps.attempts)},
         )
 
     async def _reconcile(self) -> None:
         """A timer that raises would stop the whole application."""
         try:
-            await self.engine.resume_open_runs()
+            await self.engine.recovery.look_after_open_runs()
         except OwnershipLostError:
             return
         except RetryableError as error:

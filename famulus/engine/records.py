@@ -2,6 +2,7 @@
 
     start     {"run_id": "...", "blueprint_id": "...", "version": "...", "input": {...}}   version, input optional
     step      {"type": "step", "run_id": "...", "step_id": "...", "attempt": 1}            a hint: the step may be due
+    wake      {"type": "wake", "run_id": "..."}                                     look after the run
     command   {"type": "command", "command": "cancel", "run_id": "...", "by": "...", "reason": "..."}
     flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                      its adapter's job payload
 
@@ -38,13 +39,20 @@ class StepHint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """Load the run if it is not in memory, and set going what is due of it."""
+
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     run_id: RunId
     by: str
     reason: str
 
 
-Job: TypeAlias = Start | StepHint | Cancel
+Job: TypeAlias = Start | StepHint | Wake | Cancel
 
 
 def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
@@ -57,11 +65,13 @@ def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
             return _start(document)
         case "step":
             return StepHint(run_id=_run_id(document), step_id=StepId(_text(document, "step_id")))
+        case "wake":
+            return Wake(run_id=_run_id(document))
         case "command":
             return _command(document)
         case other:
             raise BadRecordError(
-                f"`type` is {_shown(other)}, expected start, step or command", code="unknown_record_type"
+                f"`type` is {_shown(other)}, expected start, step, wake or command", code="unknown_record_type"
             )
 
 
@@ -78,6 +88,10 @@ def start_record(
 
 def step_record(run_id: RunId, step_id: StepId, attempt: int) -> bytes:
     return msgspec.json.encode({"type": "step", "run_id": run_id, "step_id": step_id, "attempt": attempt})
+
+
+def wake_record(run_id: RunId) -> bytes:
+    return msgspec.json.encode({"type": "wake", "run_id": run_id})
 
 
 def cancel_record(run_id: RunId, *, by: str, reason: str) -> bytes:

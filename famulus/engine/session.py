@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -40,6 +40,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class SessionOwner(Protocol):
+    """What a session wants done in this worker once a batch is durable."""
+
+    def start_step(self, session: Session, step: RunStep) -> None: ...
+
+    def stop_step(self, run_id: RunId, step_id: StepId) -> None: ...
+
+    def run_ended(self, session: Session) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionServices:
     """What sessions share."""
@@ -48,9 +58,7 @@ class SessionServices:
     bus: Bus
     clock: Clock
     joins: JoinDesk
-    start_step: Callable[[Session, RunStep], None]
-    stop_step: Callable[[RunId, StepId], None]
-    ended: Callable[[Session], None]
+    owner: SessionOwner
 
 
 @dataclass(slots=True, eq=False)
@@ -162,10 +170,10 @@ class Session:
                 # A crash here: the rows say what is due, and whoever loads the run next sets it going.
                 sends.append(await self._send_events(batch))
             for stop in batch.stop_steps:
-                self.services.stop_step(self.run_id, stop.step_id)
+                self.services.owner.stop_step(self.run_id, stop.step_id)
             sends.extend(await self._start(batch.run_steps))
             if self.run.status in RUN_ENDED:
-                self.services.ended(self)
+                self.services.owner.run_ended(self)
                 await self.services.joins.forget(self.run)
                 return sends
             if not batch.arrivals:
@@ -205,7 +213,7 @@ class Session:
         """Start steps here at once, and put their hints on the topic for whoever owns the run if this worker dies."""
         sends = []
         for step in due:
-            self.services.start_step(self, step)
+            self.services.owner.start_step(self, step)
             hint = step_record(self.run_id, step.step_id, step.attempt)
             sends.append(await self.services.bus.send_job(self.run_id, hint))
         return sends

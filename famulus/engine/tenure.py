@@ -22,6 +22,10 @@ class Tenure:
         self._epoch: asyncio.Future[Epoch] = asyncio.get_running_loop().create_future()
         self._counter = itertools.count(1)
 
+    @property
+    def has_begun(self) -> bool:
+        return self._epoch.done() and not self._epoch.cancelled()
+
     def begin(self, epoch: Epoch) -> None:
         if not self._epoch.done():
             self._epoch.set_result(epoch)

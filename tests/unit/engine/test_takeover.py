@@ -77,8 +77,10 @@ async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away
         owner = world.engine("owner")
         world.engines.remove(frozen)
         owner.assigned(range(4))
-        await eventually(lambda: len(owner.attempts) == 2)
-        await owner._sessions[RunId("r")].report(_taken())
+        await eventually(lambda: len(owner.steps.attempts) == 2)
+        session = owner.runs.live(RunId("r"))
+        assert session is not None
+        await session.report(_taken())
         held.free.set()
         await eventually(lambda: held.waiting == 0)
         gate.set()

@@ -1,0 +1,200 @@
+"""The runs that this worker has in memory: found, loaded from their rows, or created, one at a time each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from famulus.engine.catalog import Catalog
+from famulus.engine.inheritance import inherited_from
+from famulus.engine.loader import state_of
+from famulus.engine.records import Start
+from famulus.engine.rows import encode, input_digest
+from famulus.engine.seals import seals_for, visible_rows
+from famulus.engine.session import Session, SessionServices
+from famulus.engine.tenure import Tenure
+from famulus.errors import OwnershipLostError
+from famulus.flow.facts import RunStarted, StepUnparked
+from famulus.flow.state import RunState
+from famulus.flow.status import RUN_ENDED, StepStatus
+from famulus.ids import RunId
+from famulus.ports import RunBirth
+
+
+@dataclass(slots=True)
+class _Door:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class Runs:
+    """Sessions of the present tenure. A session that was closed is as good as none: the next one loads the run anew."""
+
+    def __init__(
+        self,
+        services: SessionServices,
+        catalog: Catalog,
+        *,
+        implementations: Collection[str],
+        ended_remembered: int,
+        counts: Counter[str],
+    ) -> None:
+        self.tenure = Tenure(())
+        self._services = services
+        self._catalog = catalog
+        self._implementations = implementations
+        self._ended_remembered = ended_remembered
+        self._counts = counts
+        self._assigned = asyncio.Event()
+        self._sessions: dict[RunId, Session] = {}
+        self._doors: dict[RunId, _Door] = {}
+        self._ended: OrderedDict[RunId, None] = OrderedDict()
+
+    # -- ownership ---------------------------------------------------------------------------------------------------
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        return frozenset() if self.tenure.over else self.tenure.partitions
+
+    def take_over(self, partitions: Iterable[int]) -> Tenure:
+        """Begin a tenure; runs are loaded anew when they are next needed, for another worker may have had them."""
+        self.let_go()
+        self.tenure = Tenure(partitions)
+        self._assigned.set()
+        return self.tenure
+
+    def let_go(self) -> None:
+        self._assigned.clear()
+        self.tenure.end()
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+        self._ended.clear()
+
+    async def owns(self, partition: int) -> bool:
+        """Wait until it is settled which partitions are this worker's, and say whether this one is."""
+        await self._assigned.wait()
+        return partition in self.partitions
+
+    async def tenure_of(self, partition: int) -> Tenure:
+        """The present tenure, with its epoch. Raises `OwnershipLostError` if it does not hold the partition."""
+        tenure = self.tenure
+        if partition not in tenure.partitions:
+            raise OwnershipLostError(f"partition {partition} is not assigned to this worker", retry_after=0.2)
+        await tenure.ready()
+        return tenure
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    def live(self, run_id: RunId) -> Session | None:
+        """The session in memory, if it may still be used."""
+        session = self._sessions.get(run_id)
+        return None if session is None or session.closed else session
+
+    def has_ended(self, run_id: RunId) -> bool:
+        """Whether the run is known to have ended; not all that have are remembered."""
+        return run_id in self._ended
+
+    async def open(self, run_id: RunId, partition: int) -> Session | None:
+        """The session of a run that has not ended; ``None`` if it has (`has_ended` knows then) or does not exist."""
+        async with self._door(run_id):
+            session = self.live(run_id) or await self._load(run_id, partition)
+        return None if session is None or session.run.status in RUN_ENDED else session
+
+    async def open_or_create(self, start: Start, partition: int) -> tuple[Session, bool]:
+        """The session of a run, also of one that has ended, and whether this start has created it.
+
+        Raises `BlueprintNotFoundError`, and `BlueprintError` for a blueprint that cannot run.
+        """
+        async with self._door(start.run_id):
+            session = self.live(start.run_id) or await self._load(start.run_id, partition)
+            if session is not None:
+                return session, False
+            return await self._create(start, partition), True
+
+    def ended(self, session: Session) -> None:
+        """A run has come to its end: it needs no memory any more but that."""
+        self._sessions.pop(session.run_id, None)
+        self._remember_ended(session.run_id)
+        self._counts[f"runs_{session.run.status}"] += 1
+
+    async def _create(self, start: Start, partition: int) -> Session:
+        tenure = await self.tenure_of(partition)
+        graph = await self._catalog.find(start.blueprint_id, start.version)
+        now = self._services.clock.now()
+        birth = RunBirth(
+            run_id=start.run_id,
+            blueprint_id=graph.blueprint.id,
+            version=graph.blueprint.version,
+            digest=graph.digest,
+            input=encode(start.input),
+            input_digest=input_digest(start.input),
+            partition=partition,
+            created_at=now,
+        )
+        run = RunState(run_id=start.run_id, graph=graph, context=dict(start.input))
+        session = Session(self._services, tenure, birth, partition, run, seals={}, unborn=True)
+        self._sessions[start.run_id] = session
+        self._counts["started"] += 1
+        await session.report(RunStarted(at=now))
+        return session
+
+    async def _load(self, run_id: RunId, partition: int) -> Session | None:
+        """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""
+        tenure = await self.tenure_of(partition)
+        rows = await self._services.store.load(run_id)
+        if rows is None:
+            return None
+        rows = visible_rows(rows)
+        birth = rows.birth
+        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        tenure.check()
+        session = Session(
+            self._services,
+            tenure,
+            birth,
+            partition,
+            state_of(graph, rows),
+            seals=seals_for(rows, tenure.epoch),
+            inherited=inherited_from(rows),
+        )
+        if session.run.status in RUN_ENDED:
+            self._remember_ended(run_id)
+            return session
+        self._sessions[run_id] = session
+        self._counts["loaded"] += 1
+        try:
+            await session.resume()
+            await self._unpark(session)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    async def _unpark(self, session: Session) -> None:
+        """Set steps going again that were parked by a worker without their implementation."""
+        run, now = session.run, self._services.clock.now()
+        for step in list(run.steps.values()):
+            if step.status is StepStatus.PARKED and run.graph.node(step.node_id).uses in self._implementations:
+                await session.report(StepUnparked(step_id=step.step_id, at=now))
+
+    def _remember_ended(self, run_id: RunId) -> None:
+        self._ended[run_id] = None
+        if len(self._ended) > self._ended_remembered:
+            self._ended.popitem(last=False)
+
+    @asynccontextmanager
+    async def _door(self, run_id: RunId) -> AsyncIterator[None]:
+        """One at a time finds, loads or creates a run, in the order in which they ask."""
+        door = self._doors.setdefault(run_id, _Door())
+        door.users += 1
+        try:
+            async with door.lock:
+                yield
+        finally:
+            door.users -= 1
+            if not door.users:
+                self._doors.pop(run_id, None)

@@ -1,0 +1,130 @@
+"""Running what is due: from a step that a session wants started to the fact that it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from functools import partial
+
+from famulus.engine.attempts import Attempts
+from famulus.engine.backoff import Backoff
+from famulus.engine.execution import Executor
+from famulus.engine.runs import Runs
+from famulus.engine.session import Session
+from famulus.errors import RetryableError
+from famulus.flow.decisions import RunStep
+from famulus.flow.facts import Fact, StepTaken
+from famulus.flow.state import StepState
+from famulus.ids import RunId
+from famulus.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+class StepRunner:
+    """Starts attempts and reports their outcomes, through rebalances and absent servers."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        executor: Executor,
+        *,
+        clock: Clock,
+        worker: str,
+        taken_seconds: float,
+        counts: Counter[str],
+    ) -> None:
+        self.attempts = Attempts()
+        self._runs = runs
+        self._executor = executor
+        self._clock = clock
+        self._worker = worker
+        self._taken_seconds = taken_seconds
+        self._counts = counts
+        self._leaving = False
+        self._reports: set[asyncio.Task[None]] = set()
+
+    def start(self, session: Session, due: RunStep) -> None:
+        """Start an attempt of the step, unless it runs already or this worker is about to stop."""
+        if self._leaving:
+            return
+        self.attempts.start(
+            session.run_id,
+            due.step_id,
+            attempt=due.attempt,
+            partition=session.partition,
+            body=partial(self._run, session.run_id, session.partition, due),
+        )
+
+    def start_no_more(self) -> None:
+        self._leaving = True
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Give running attempts some time to end, then cancel them; their steps stay due for the next owner."""
+        self.start_no_more()
+        await self.attempts.wait(grace_seconds)
+        await self.attempts.cancel_all()
+        for task in list(self._reports):
+            task.cancel()
+        await asyncio.gather(*self._reports, return_exceptions=True)
+        self._executor.close()
+
+    async def _run(self, run_id: RunId, partition: int, due: RunStep) -> None:
+        if due.delay_ms:
+            await self._clock.sleep(due.delay_ms / 1000)
+        session = await self._session(run_id, partition)
+        step = None if session is None else session.run.steps.get(due.step_id)
+        if session is None or step is None or not step.is_due or step.attempt != due.attempt:
+            return
+        taken = asyncio.get_running_loop().call_later(
+            self._taken_seconds, self._report_taken, run_id, partition, step, self._clock.now()
+        )
+        try:
+            fact = await self._executor.attempt(session.run, step)
+        finally:
+            taken.cancel()
+        self._counts["attempts"] += 1
+        await self._report(run_id, partition, fact)
+
+    async def _report(self, run_id: RunId, partition: int, fact: Fact) -> None:
+        """Tell the run what happened, as long as it is this worker's and has not ended."""
+        backoff = Backoff()
+        while True:
+            session = await self._session(run_id, partition)
+            if session is None:
+                return
+            try:
+                await session.report(fact)
+            except RetryableError as error:
+                log.info("fact not recorded yet: %s", error, extra={"action": "report_retried", "run_id": run_id})
+                await self._clock.sleep(backoff.next())
+            else:
+                return
+
+    async def _session(self, run_id: RunId, partition: int) -> Session | None:
+        """The session of a run, once the partition is this worker's; ``None`` if it is not, or the run has ended."""
+        backoff = Backoff()
+        while True:
+            session = self._runs.live(run_id)
+            if session is not None:
+                return session
+            if not await self._runs.owns(partition):
+                return None
+            try:
+                return await self._runs.open(run_id, partition)
+            except RetryableError as error:
+                log.info("run not loaded yet: %s", error, extra={"action": "load_retried", "run_id": run_id})
+                await self._clock.sleep(backoff.next())
+
+    def _report_taken(self, run_id: RunId, partition: int, step: StepState, started_at: float) -> None:
+        fact = StepTaken(
+            step_id=step.step_id,
+            attempt=step.attempt,
+            worker=self._worker,
+            started_at=started_at,
+            at=self._clock.now(),
+        )
+        task = asyncio.create_task(self._report(run_id, partition, fact))
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
