@@ -304,8 +304,9 @@ class _Advance:
             self.decided.append(d.WriteContext(key, value, self.take_seq()))
 
     def write_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep what a transform made. An output that is delivered as it is needs no second copy."""
-        for delivery in deliveries:
+        """Keep what a transform made, where it is the last to come. An output as it is needs no second copy."""
+        last = {delivery.route.target: delivery for delivery in deliveries}
+        for delivery in last.values():
             if delivery.route.transform is not None:
                 self.decided.append(d.WriteContext(f"_inputs.{delivery.route.target}", delivery.value, self.take_seq()))
 
