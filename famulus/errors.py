@@ -90,7 +90,7 @@ class RunNotFoundError(TerminalError):
 
 class RunConflictError(TerminalError):
     def __init__(self, run_id: str, detail: str) -> None:
-        super().__init__(f"run {run_id!r} already exists with {detail}: use another run id")
+        super().__init__(f"run {run_id!r} exists already, with {detail}")
         self.run_id = run_id
         self.detail = detail
 

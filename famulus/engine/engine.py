@@ -149,7 +149,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._beginning, return_exceptions=True)
 
-    # -- what sessions want done (`SessionOwner`) ------------------------------------------------------------------------
+    # -- what sessions want done (`SessionOwner`) ----------------------------------------------------------------------
 
     def start_step(self, session: Session, step: RunStep) -> None:
         self.steps.start(session, step)
