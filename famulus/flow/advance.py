@@ -62,7 +62,7 @@ def advance(graph: Graph, run: RunState, fact: f.Fact) -> list[d.Decision]:
         case f.CancelRequested():
             step.cancel_requested(fact)
         case f.StartRefused():
-            step.event("run.start_refused", {"detail": fact.detail})
+            step.event("run.start_refused", {"detail": fact.detail[:REASON_CHARACTERS]})
         case _:
             assert_never(fact)
     return step.decided
@@ -93,7 +93,7 @@ class _Advance:
 
     def step_taken(self, fact: f.StepTaken) -> None:
         known = self.due(fact.step_id, fact.attempt)
-        if known is None:
+        if known is None or _is_taken(known, fact):
             return
         self.record(
             known,
@@ -124,6 +124,8 @@ class _Advance:
             attempt=fact.attempt,
             output=fact.output,
             action=fact.action,
+            reason=None,
+            error=None,
             fired=tuple(delivery.route.index for delivery in deliveries),
             started_at=fact.started_at,
             ended_at=fact.at,
@@ -146,7 +148,7 @@ class _Advance:
 
     def step_parked(self, fact: f.StepParked) -> None:
         known = self.due(fact.step_id, fact.attempt)
-        if known is None:
+        if known is None or known.status is StepStatus.PARKED:
             return
         self.record(known, status=StepStatus.PARKED, attempt=fact.attempt, reason=fact.reason)
         self.event("step.parked", self.about(known, reason=fact.reason))
@@ -172,12 +174,13 @@ class _Advance:
         self.end_if_nothing_is_live()
 
     def cancel_requested(self, fact: f.CancelRequested) -> None:
-        self.event("run.cancel_requested", {"by": fact.by, "reason": fact.reason})
+        reason = fact.reason[:REASON_CHARACTERS]
+        self.event("run.cancel_requested", {"by": fact.by[:REASON_CHARACTERS], "reason": reason})
         for known in self.run.steps.values():
             if known.is_live:
                 self.decided.append(d.StopStep(known.step_id))
-                self.record(known, status=StepStatus.CANCELLED, reason=fact.reason, ended_at=self.at)
-        self.end(RunStatus.CANCELLED, fact.reason)
+                self.record(known, status=StepStatus.CANCELLED, reason=reason, ended_at=self.at)
+        self.end(RunStatus.CANCELLED, reason)
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
@@ -319,6 +322,10 @@ class _Advance:
     def take_seq(self) -> int:
         self.next_seq += 1
         return self.next_seq - 1
+
+
+def _is_taken(known: StepState, fact: f.StepTaken) -> bool:
+    return known.status is StepStatus.RUNNING and (known.worker, known.started_at) == (fact.worker, fact.started_at)
 
 
 def _ms(fact: f.StepSucceeded | f.StepFailed) -> float:
