@@ -8,6 +8,7 @@
     │   ├── BlueprintConflictError the same id and version with other content
     │   ├── RunNotFoundError
     │   ├── RunConflictError       the same run id with another input or blueprint
+    │   ├── RunEndedError          a command for a run that has ended
     │   ├── ExpressionError        a condition or transform that cannot be compiled or evaluated
     │   ├── InputError             what a node is given does not fit what it asks for
     │   ├── OutputError            what a node gave cannot be stored
@@ -93,6 +94,13 @@ class RunConflictError(TerminalError):
         super().__init__(f"run {run_id!r} exists already, with {detail}")
         self.run_id = run_id
         self.detail = detail
+
+
+class RunEndedError(TerminalError):
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id!r} has ended ({status}), so nothing of it can be changed: start another run")
+        self.run_id = run_id
+        self.status = status
 
 
 class ExpressionError(TerminalError):

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunSummary, is_ended, summary
-from famulus.engine.records import cancel_record, start_record
+from famulus.engine.records import cancel_record, parse_job, start_record
 from famulus.engine.rows import input_digest
-from famulus.errors import InputError, RunConflictError, RunNotFoundError
+from famulus.errors import InputError, RunConflictError, RunEndedError, RunNotFoundError
 from famulus.ids import RUN_ID_PATTERN, BlueprintId, RunId, is_run_id
 from famulus.ports import Bus, RunBirth, RunHead, RunStore
 
@@ -40,10 +40,11 @@ class Started:
 
 
 class RunStarter:
-    def __init__(self, store: RunStore, catalog: Catalog, bus: Bus) -> None:
+    def __init__(self, store: RunStore, catalog: Catalog, bus: Bus, *, max_record_bytes: int = 1_000_000) -> None:
         self._store = store
         self._catalog = catalog
         self._bus = bus
+        self._max_record_bytes = max_record_bytes
 
     async def start(
         self,
@@ -57,15 +58,17 @@ class RunStarter:
         """Start a run, under a new id unless one is given; wait so long for its owner to record it.
 
         Raises `BlueprintNotFoundError`; `RunConflictError` if the id is taken by a run with another blueprint or input,
-        which the owner records as an event of that run; `InputError` for an id that cannot be one.
+        which the owner records as an event of that run; `InputError` for an id that cannot be one; `BadRecordError`
+        for what no owner would take, such as an input that is too large.
         """
         chosen = run_id if run_id is not None else uuid.uuid4().hex
         if not is_run_id(chosen):
             raise InputError(f"{chosen[:200]!r} cannot be a run id, expected {RUN_ID_PATTERN.pattern}")
         known = RunId(chosen)
+        record = start_record(known, blueprint_id, input=input or {}, version=version)
+        parse_job(record, max_bytes=self._max_record_bytes)
         graph = await self._catalog.find(blueprint_id, version)
         before = await self._birth_and_head(known)
-        record = start_record(known, blueprint_id, input=input or {}, version=version)
         await (await self._bus.send_job(known, record))
         found = before or await self._appears(known, patience_seconds)
         if found is None:
@@ -81,13 +84,13 @@ class RunStarter:
     async def cancel(self, run_id: RunId, *, by: str, reason: str) -> RunSummary:
         """Ask the owner to cancel a run; returns the run as it was before.
 
-        Raises `RunNotFoundError`, and `RunConflictError` for a run that has ended.
+        Raises `RunNotFoundError`, and `RunEndedError` if there is nothing left to cancel.
         """
         found = await self._birth_and_head(run_id)
         if found is None:
             raise RunNotFoundError(run_id)
         if is_ended(found[1].status):
-            raise RunConflictError(run_id, f"status {found[1].status}: it has ended")
+            raise RunEndedError(run_id, found[1].status)
         await (await self._bus.send_job(run_id, cancel_record(run_id, by=by, reason=reason)))
         return summary(*found)
 
