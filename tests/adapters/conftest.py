@@ -141,12 +141,11 @@ class Cluster:
     async def committed_in_all(self, partitions: int) -> int:
         return sum([await self.committed(partition) for partition in range(partitions)])
 
-    async def records(self, topic: str) -> list[Any]:
-        """All records of partition 0 of a topic."""
+    async def records(self, topic: str, *, partition: int = 0) -> list[Any]:
         consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.brokers, enable_auto_commit=False)
         await consumer.start()
         try:
-            tp = TopicPartition(topic, 0)
+            tp = TopicPartition(topic, partition)
             consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
             await consumer.seek_to_beginning(tp)

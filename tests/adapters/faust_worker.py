@@ -16,7 +16,7 @@ import faust
 
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.faust.transport import install
-from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, worker_settings
+from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, REAL_TIMEOUTS, worker_settings
 from famulus.adapters.kafka.bus import KafkaBus
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOPIC = os.environ.get("TEST_TOPIC", "")
 FOLDER = Path(os.environ.get("TEST_FOLDER", "."))
 DRAIN_SECONDS = 10.0
+TIMEOUTS = REAL_TIMEOUTS if "FAMULUS_TEST_BROKERS" in os.environ else EMBEDDED_TIMEOUTS
 
 
 def note(kind: str, name: str) -> None:
@@ -35,7 +36,7 @@ def note(kind: str, name: str) -> None:
 def create_app() -> faust.App:
     app = faust.App(
         TOPIC,
-        **worker_settings(brokers=os.environ["TEST_BROKERS"], timeouts=EMBEDDED_TIMEOUTS),
+        **worker_settings(brokers=os.environ["TEST_BROKERS"], timeouts=TIMEOUTS),
         datadir=os.environ["TEST_DATADIR"],
         topic_partitions=4,
         topic_replication_factor=1,

@@ -5,6 +5,8 @@
 * The drain loop starts four asyncio tasks for each record, and rests a second when the buffers of all partitions are
   full.
 * On a revoke the offsets that are acknowledged but not committed are dropped, so finished records run again.
+* Records that arrive at the end of a rebalance are dropped, and of a partition without a committed offset not fetched
+  again before the next rebalance.
 * A record that still runs can be committed when it is the first one after the committed offset, when nothing was
   committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
 
@@ -55,11 +57,37 @@ def install(app: faust.App) -> None:
 
 
 class TunedConsumerThread(driver.AIOKafkaConsumerThread):
+    consumer: TunedConsumer
+
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         """Replaces `fetch_max_wait_ms=1500` of drivers/aiokafka.py:615, which no setting reaches."""
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - read when the consumer starts
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP] | None,
+        timeout: float | None = None,  # noqa: ASYNC109 - faust's signature
+        max_records: int | None = None,
+    ) -> Any:
+        """Adds to drivers/aiokafka.py:1082: what was taken while nobody may have it is put back.
+
+        A fetch may begin before a rebalance and return records of the new assignment while the flow is still stopped.
+        `getmany` drops them and seeks to the committed offsets, but aiokafka does not seek a partition that has none.
+        Records of a paused partition come too, since aiokafka takes an empty set of partitions for all of them.
+        """
+        fetched = await super()._fetch_records(consumer, cast("set[TP]", active_partitions), timeout, max_records)
+        if active_partitions is None:
+            return fetched
+        wanted = {}
+        for tp, records in fetched.items():
+            if self.consumer.delivers(tp):
+                wanted[tp] = records
+            elif tp in consumer.assignment():
+                consumer.seek(tp, records[0].offset)
+        return wanted
 
 
 class TunedConsumer(driver.Consumer):
@@ -71,6 +99,10 @@ class TunedConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> TunedConsumerThread:
         return TunedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def delivers(self, tp: TP) -> bool:
+        """Whether a record of this partition may go to its agents now."""
+        return self.flow_active and (tp in self._active_partitions or tp in self._buffered_partitions)
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Replaces lines 1170-1254: one `wait_first`, with its four tasks, guards a whole batch and not each record."""
