@@ -43,33 +43,34 @@ def rebuild(
 ) -> RunState:
     """Replay recorded steps and context writes in the order of their sequence numbers, then derive what is due."""
     run = RunState(run_id=run_id, graph=graph, status=status, reason=reason, context=dict(initial))
+    ways = _Ways(run)
     entries: list[StepState | ContextWrite] = [*steps, *writes]
     for entry in sorted(entries, key=attrgetter("seq")):
         if isinstance(entry, ContextWrite):
             write(run, entry.key, entry.value)
             continue
-        put(run, _with_cause(run, entry))
+        put(run, _with_cause(ways, entry))
         if entry.status is StepStatus.COMPLETED:
             complete(run, entry)
     run.next_seq = next_seq
     if status not in RUN_ENDED:
-        _derive_due(run)
+        _derive_due(run, ways)
     return run
 
 
-def _with_cause(run: RunState, step: StepState) -> StepState:
+def _with_cause(ways: _Ways, step: StepState) -> StepState:
     if step.status is not StepStatus.SKIPPED:
         return step
-    came = (_arrival(run, source, step.node_id) for source in run.graph.predecessors(step.node_id))
+    came = (ways.arrival(source, step.node_id) for source in ways.run.graph.predecessors(step.node_id))
     return replace(step, blocked=Arrival.FAILED in came)
 
 
-def _derive_due(run: RunState) -> None:
+def _derive_due(run: RunState, ways: _Ways) -> None:
     for node_id in run.graph.start_nodes:
         schedule(run, StepId(node_id), node_id, 1)
     for step in sorted(run.steps.values(), key=attrgetter("seq")):
         for target in run.graph.successors(step.node_id):
-            arrival = _arrival(run, step.node_id, target)
+            arrival = ways.arrival(step.node_id, target)
             if StepId(target) in run.steps or arrival is None:
                 continue
             if len(run.graph.predecessors(target)) > 1:
@@ -78,16 +79,30 @@ def _derive_due(run: RunState) -> None:
                 schedule(run, StepId(target), target, 1)
 
 
-def _arrival(run: RunState, source: NodeId, target: NodeId) -> Arrival | None:
-    """How a predecessor has come to a node; ``None`` while it may still come."""
-    step = run.steps.get(StepId(source))
-    if step is None or step.is_live:
-        return None
-    match step.status:
-        case StepStatus.COMPLETED:
-            fired = any(run.graph.route(index).target == target for index in step.fired)
-            return Arrival.FIRED if fired else Arrival.DEAD
-        case StepStatus.SKIPPED:
-            return Arrival.FAILED if step.blocked else Arrival.DEAD
-        case _:
-            return Arrival.FAILED
+class _Ways:
+    """How predecessors have come to nodes."""
+
+    def __init__(self, run: RunState) -> None:
+        self.run = run
+        self._fired: dict[NodeId, frozenset[NodeId]] = {}
+        """Where the edges of a completed node led, worked out once: a node may have 10,000 successors."""
+
+    def arrival(self, source: NodeId, target: NodeId) -> Arrival | None:
+        """How a predecessor has come to a node; ``None`` while it may still come."""
+        step = self.run.steps.get(StepId(source))
+        if step is None or step.is_live:
+            return None
+        match step.status:
+            case StepStatus.COMPLETED:
+                return Arrival.FIRED if target in self._fired_from(step) else Arrival.DEAD
+            case StepStatus.SKIPPED:
+                return Arrival.FAILED if step.blocked else Arrival.DEAD
+            case _:
+                return Arrival.FAILED
+
+    def _fired_from(self, step: StepState) -> frozenset[NodeId]:
+        targets = self._fired.get(step.node_id)
+        if targets is None:
+            targets = frozenset(self.run.graph.route(index).target for index in step.fired)
+            self._fired[step.node_id] = targets
+        return targets
