@@ -18,7 +18,6 @@ from famulus.blueprint import (
     Blueprint,
     Issue,
     analyse,
-    digest_of,
     encode_blueprint,
     lint_document,
     parse_blueprint,

@@ -7,6 +7,7 @@ not wait for drivers of servers.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -64,6 +65,7 @@ class Program(click.Group):
 @click.version_option(package_name="famulus", prog_name="famulus")
 def main() -> None:
     """Durable workflows as data."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what a driver logs is told by our own messages
     # As `python -m faust` does: modules of nodes are found where the command is given.
     if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109  # entries of sys.path are texts
         sys.path.insert(0, os.getcwd())  # noqa: PTH109

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -12,33 +11,37 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from famulus.stacks import RealStack, StackError
+from famulus.cli.terminal import json_option, print_json
+from famulus.stacks import EmbeddedStack, RealStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from famulus.stacks import ServerStatus
+    from famulus.stacks.stack import Stack
 
-DEFAULT_DATA: Final = Path(".famulus/stack")
+REAL_DATA: Final = Path(".famulus/stack")
+EMBEDDED_DATA: Final = Path(".famulus")
 PORT: Final = click.IntRange(1, 65535)
 
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_DATA,
-    show_default=True,
-    help="Folder for data, logs and ports.",
+    help=f"Folder for data, logs and ports. Default: {REAL_DATA}, with --embedded {EMBEDDED_DATA}.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+embedded_option = click.option(
+    "--embedded", is_flag=True, help="The servers of `famulus dev`, from wheels: a broker in memory, and Valkey."
+)
 
 
 @click.group()
 def stack() -> None:
-    """Start and stop real Kafka, Cassandra and Valkey on this machine."""
+    """Start and stop servers on this machine: real Kafka, Cassandra and Valkey, or the embedded ones."""
 
 
 @stack.command()
 @data_option
+@embedded_option
 @json_option
 @click.option("--kafka-port", type=PORT, help="Default: a free one, kept over restarts.")
 @click.option("--cassandra-port", type=PORT, help="Likewise.")
@@ -49,7 +52,8 @@ def stack() -> None:
 )
 def up(
     *,
-    data: Path,
+    data: Path | None,
+    embedded: bool,
     as_json: bool,
     kafka_port: int | None,
     cassandra_port: int | None,
@@ -61,52 +65,66 @@ def up(
 
     In a shell: eval "$(famulus stack up)"
     """
+    if embedded and cassandra_port is not None:
+        raise click.UsageError("--cassandra-port: there is no Cassandra in the embedded stack")
     console = Console(stderr=True)
-    servers = RealStack(
-        data,
-        kafka_port=kafka_port,
-        cassandra_port=cassandra_port,
-        redis_port=redis_port,
-        cassandra_heap_mb=cassandra_heap,
-        progress=lambda line: console.print(line, highlight=False),
-    )
-    try:
-        with console.status("Starting Kafka, Cassandra and Valkey"):
-            environment = servers.up()
-    except StackError as error:
-        raise click.ClickException(str(error)) from error
 
+    def progress(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    servers: Stack
+    if embedded:
+        servers = EmbeddedStack(data or EMBEDDED_DATA, kafka_port=kafka_port, redis_port=redis_port, progress=progress)
+    else:
+        servers = RealStack(
+            data or REAL_DATA,
+            kafka_port=kafka_port,
+            cassandra_port=cassandra_port,
+            redis_port=redis_port,
+            cassandra_heap_mb=cassandra_heap,
+            progress=progress,
+        )
+    with console.status("Starting the servers"):
+        environment = servers.up()
+    if embedded:
+        environment |= {"FAMULUS_EMBEDDED": "1"}
     if env_file is not None:
         env_file.write_text("".join(f"{key}={value}\n" for key, value in environment.items()))
-    click.echo(json.dumps(environment, indent=2) if as_json else _export_lines(environment))
-
-
-@stack.command()
-@data_option
-@json_option
-def down(*, data: Path, as_json: bool) -> None:
-    """Stop the servers; topics and tables stay on disk."""
-    try:
-        with Console(stderr=True).status("Stopping the servers"):
-            stopped = RealStack(data).down()
-    except StackError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(json.dumps({"stopped": stopped}) if as_json else f"Stopped: {', '.join(stopped) or 'nothing ran'}")
-
-
-@stack.command()
-@data_option
-@json_option
-def status(*, data: Path, as_json: bool) -> None:
-    """Show which servers run, where, and since when."""
-    try:
-        servers = RealStack(data).status()
-    except StackError as error:
-        raise click.ClickException(str(error)) from error
     if as_json:
-        click.echo(json.dumps([asdict(server) for server in servers], indent=2, default=str))
-        return
-    Console().print(_status_table(servers))
+        print_json(environment)
+    else:
+        click.echo(_export_lines(environment))
+
+
+@stack.command()
+@data_option
+@embedded_option
+@json_option
+def down(*, data: Path | None, embedded: bool, as_json: bool) -> None:
+    """Stop the servers; what lies on disk stays."""
+    with Console(stderr=True).status("Stopping the servers"):
+        stopped = _stack(data, embedded=embedded).down()
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        click.echo(f"Stopped: {', '.join(stopped) or 'nothing ran'}")
+
+
+@stack.command()
+@data_option
+@embedded_option
+@json_option
+def status(*, data: Path | None, embedded: bool, as_json: bool) -> None:
+    """Show which servers run, where, and since when."""
+    servers = _stack(data, embedded=embedded).status()
+    if as_json:
+        print_json([asdict(server) for server in servers])
+    else:
+        Console().print(_status_table(servers))
+
+
+def _stack(data: Path | None, *, embedded: bool) -> Stack:
+    return EmbeddedStack(data or EMBEDDED_DATA) if embedded else RealStack(data or REAL_DATA)
 
 
 def _export_lines(environment: Mapping[str, str]) -> str:
