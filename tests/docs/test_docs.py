@@ -34,8 +34,8 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#([^)\s]*))?\)")
 FIRST_PAGES = (ROOT / "README.md", ROOT / "docs/tutorial/first-workflow.md")
-OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK"}
-"""Read by the command line alone."""
+OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK"}
+"""Read by the command line, and by the tests."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
