@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final, TypeVar
 
 from famulus.errors import SettingsError
-from famulus.nodes.signature import Signature, read_signature
+from famulus.nodes.signature import Signature, code_of, read_signature
 
 ENTRY_POINT_GROUP: Final = "famulus.nodes"
 _MARK: Final = "__famulus_node__"
@@ -79,10 +79,13 @@ class Registry(Mapping[str, Implementation]):
 
     def add_module(self, module: ModuleType) -> int:
         """Register every marked function of a module; returns how many there are."""
-        marked = [value for value in vars(module).values() if callable(value) and hasattr(value, _MARK)]
-        for function in marked:
-            self.register(getattr(function, _MARK), function)
-        return len(marked)
+        marked = 0
+        for value in vars(module).values():
+            name = _name_of(value)
+            if name is not None and callable(value):
+                self.register(name, value)
+                marked += 1
+        return marked
 
 
 def load_registry(modules: Iterable[str], *, variable: str = "FAMULUS_NODES") -> Registry:
@@ -96,7 +99,11 @@ def load_registry(modules: Iterable[str], *, variable: str = "FAMULUS_NODES") ->
             module = importlib.import_module(name)
         except Exception as error:
             raise SettingsError(variable, f"module {name!r} cannot be imported: {error!r}") from error
-        if not registry.add_module(module):
+        try:
+            marked = registry.add_module(module)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(variable, f"module {name!r} cannot be registered: {error}") from error
+        if not marked:
             raise SettingsError(variable, f"module {name!r} has no function marked with @node(...)")
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
@@ -113,8 +120,14 @@ def _implementation(name: str, function: Callable[..., Any]) -> Implementation:
         name=name,
         function=function,
         signature=read_signature(function),
-        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__),
+        is_async=inspect.iscoroutinefunction(code_of(function)),
     )
+
+
+def _name_of(value: object) -> str | None:
+    """The name that a function is marked with. An object that answers to every attribute is not asked."""
+    name = inspect.getattr_static(value, _MARK, None)
+    return name if isinstance(name, str) else None
 
 
 def _where(function: Callable[..., Any]) -> str:

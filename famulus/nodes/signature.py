@@ -14,10 +14,12 @@ Values are converted to the annotation (dataclasses, `msgspec.Struct`, `datetime
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -26,6 +28,7 @@ from famulus.errors import InputError
 from famulus.nodes.context import NodeContext, NodeInfo, ThreadContext
 
 CONTEXT_NAMES: Final = frozenset({"ctx", "context"})
+_CONTEXTS: Final = {context.__name__: context for context in (NodeContext, ThreadContext, NodeInfo)}
 
 
 class Source(Enum):
@@ -92,13 +95,12 @@ class Signature:
 
 def read_signature(function: Callable[..., Any]) -> Signature:
     """Work out how to call a function. Raises `TypeError` for positional-only parameters and ``*args``."""
-    hints = _hints(function)
+    hints = _hints(code_of(function))
     slots = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
-            raise TypeError(
-                f"node function {function.__qualname__}: parameter {parameter.name!r} must be passable by name"
-            )
+            name = getattr(function, "__qualname__", function)
+            raise TypeError(f"node function {name}: parameter {parameter.name!r} must be passable by name")
         annotation = hints.get(parameter.name, Any)
         slots.append(
             Slot(parameter.name, _source(parameter, annotation), annotation, parameter.default is parameter.empty)
@@ -106,10 +108,19 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     return Signature(tuple(slots))
 
 
+def code_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function whose code a call runs: that inside a partial, the `__call__` of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isclass(function):
+        return function.__init__
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
 def _source(parameter: inspect.Parameter, annotation: Any) -> Source:
     if parameter.kind is parameter.VAR_KEYWORD:
         return Source.REST
-    if annotation in (NodeContext, ThreadContext, NodeInfo) or parameter.name in CONTEXT_NAMES:
+    if annotation in _CONTEXTS.values() or parameter.name in CONTEXT_NAMES:
         return Source.CONTEXT
     if parameter.name == "input":
         return Source.INPUT
@@ -117,11 +128,17 @@ def _source(parameter: inspect.Parameter, annotation: Any) -> Source:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError:
-        # Names imported for type checkers only: then values are passed as they are.
-        return {}
+    names = {**_CONTEXTS, **getattr(inspect.unwrap(function), "__globals__", {})}
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        try:
+            hints |= get_type_hints(
+                SimpleNamespace(__annotations__={name: annotation}), globalns=names, include_extras=True
+            )
+        except (NameError, AttributeError):
+            # A name imported for type checkers only: then the value is passed as it is.
+            continue
+    return hints
 
 
 def _converted(ctx: NodeInfo, slot: Slot, value: Any) -> Any:
