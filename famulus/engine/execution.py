@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -113,22 +113,30 @@ class Executor:
         # An attempt has a task, and so a context, of its own: nothing has to be unbound.
         structlog.contextvars.bind_contextvars(run_id=run.run_id, step_id=step.step_id, attempt=step.attempt)
         call = partial(implementation.function, **implementation.signature.arguments(ctx))
-        timeout_ms = node.config.timeout_ms
-        try:
-            async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000) as limit:
-                if implementation.is_async:
-                    returned = await call()
-                else:
-                    returned = await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, call)
-        except TimeoutError as error:
-            if limit.expired():
-                raise TimeoutError(f"the attempt took longer than {timeout_ms} ms") from error
-            raise
+        returned = await self._within(node.config.timeout_ms, self._calling(implementation, call))
         if not isinstance(returned, Result):
             return Result(returned)
         if returned.action is not None and not isinstance(returned.action, str):
             raise OutputError(f"the action is {returned.action!r}, expected a string")
         return returned
+
+    async def _calling(self, implementation: Implementation, call: Callable[[], Any]) -> Any:
+        if implementation.is_async:
+            return await call()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, call)
+
+    @staticmethod
+    async def _within(timeout_ms: int | None, calling: Coroutine[Any, Any, Any]) -> Any:
+        """Await the call, for so long. What a thread does after its time is not waited for."""
+        if timeout_ms is None:
+            return await calling
+        try:
+            async with asyncio.timeout(timeout_ms / 1000) as limit:
+                return await calling
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimeoutError(f"the attempt took longer than {timeout_ms} ms") from error
+            raise
 
     def _settled_changes(self, changes: dict[str, Any]) -> dict[str, Any]:
         return {

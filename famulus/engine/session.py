@@ -77,6 +77,7 @@ class Session:
     """Another session, here or elsewhere, has the run now."""
     _inbox: list[tuple[Fact, asyncio.Future[None]]] = field(default_factory=list)
     _writer: asyncio.Task[None] | None = None
+    _confirmations: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def run_id(self) -> RunId:
@@ -123,7 +124,9 @@ class Session:
                 except BaseException as error:
                     _fail(waiting, error)
                     raise
-                self._resolve_after(sends, waiting)
+                confirmation = asyncio.create_task(self._confirm(sends, waiting))
+                self._confirmations.add(confirmation)
+                confirmation.add_done_callback(self._confirmations.discard)
         except RetryableError as error:
             self._give_up(error)
         except BaseException as error:
@@ -139,22 +142,21 @@ class Session:
         left, self._inbox = self._inbox, []
         _fail([done for _, done in left], error)
 
-    def _resolve_after(self, sends: list[Awaitable[None]], waiting: list[asyncio.Future[None]]) -> None:
+    async def _confirm(self, sends: list[Awaitable[None]], waiting: list[asyncio.Future[None]]) -> None:
         """Let the reporters go on when the topics have taken everything that follows."""
-        gathered = asyncio.gather(*sends)
-
-        def resolve(done: asyncio.Future[list[None]]) -> None:
-            error = asyncio.CancelledError() if done.cancelled() else done.exception()
-            if error is None:
-                for future in waiting:
-                    if not future.done():
-                        future.set_result(None)
-                return
+        try:
+            for send in sends:
+                await send
+        except BaseException as error:
             # The rows are written, but a hint may be missing on the topic. Whoever loads the run sends it again.
             self.close()
             _fail(waiting, error)
-
-        gathered.add_done_callback(resolve)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def _write(self, facts: Iterable[Fact]) -> list[Awaitable[None]]:
         """Write one batch and set going what follows. Returns the acknowledgements that are still outstanding."""

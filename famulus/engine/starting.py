@@ -1,6 +1,6 @@
 """Starting and cancelling runs from outside: what the API and the command line do.
 
-Both put a record on the jobs topic, as any producer may. The owner of the run decides; here is only watched what it did.
+Both put a record on the jobs topic, as any producer may. The owner of the run decides; here is only seen what it did.
 """
 
 from __future__ import annotations

@@ -143,9 +143,15 @@ class KafkaBus:
         producer: Any = self._producer()
         if producer is None:
             raise BusUnavailableError(f"no record can go to topic {topic}: the producer is not started, or stopped")
+        # A producer that knows the topic takes a record at once, or says in time that it is full. For a topic that it
+        # does not know, because it was deleted, it waits for ever.
+        knows_topic = producer.client.cluster.partitions_for_topic(topic) is not None
         try:
-            async with asyncio.timeout(self._handover_seconds):
+            if knows_topic:
                 future = await producer.send(topic, value, key=key, headers=list(headers))
+            else:
+                async with asyncio.timeout(self._handover_seconds):
+                    future = await producer.send(topic, value, key=key, headers=list(headers))
         except TOO_LARGE as error:
             raise _too_large(topic, key) from error
         except (KafkaError, TimeoutError) as error:
