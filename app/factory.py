@@ -10,6 +10,7 @@ from famulus.nodes import Registry, load_registry
 from famulus.settings import Settings
 
 from . import web
+from .listening import web_port
 from .logs import logging_config
 from .worker import FamulusApp
 
@@ -23,9 +24,10 @@ def create_app(
         **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),
         datadir=str(settings.data_dir / "faust"),
         store="memory://",
+        topic_replication_factor=settings.replication_factor,  # of the changelogs of tables
         web_bind=settings.web_host,
         web_host=settings.web_host,
-        web_port=settings.web_port,
+        web_port=web_port(settings),
         web_application_options=web.application_options(settings),
         logging_config=logging_config(settings),
         autodiscover=False,
@@ -35,8 +37,8 @@ def create_app(
     jobs = app.topic(settings.jobs_topic, **RAW_TOPIC)
     events = app.topic(settings.events_topic, **RAW_TOPIC)
     agents.jobs.register(app, topic=jobs, intake=app.intake)
-    board = tables.run_board.define(app, partitions=settings.partitions)
-    throughput = tables.throughput.define(app, partitions=settings.partitions)
+    board = tables.run_board.define(app)
+    throughput = tables.throughput.define(app, worker=settings.worker)
     agents.events.register(app, topic=events, board=board, throughput=throughput)
     web.register(app, board=board, throughput=throughput)
     return app
