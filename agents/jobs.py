@@ -8,7 +8,7 @@ from faust.types import AgentT, StreamT, TopicT
 from famulus.adapters.faust.intake import Intake
 
 
-def register(app: faust.App, *, topic: TopicT[bytes], intake: Intake) -> AgentT[bytes]:
+def register(app: faust.App, *, topic: TopicT, intake: Intake) -> AgentT[bytes]:
     """Run each record of the topic; one is acknowledged after its successors are on the topic."""
 
     @app.agent(topic, name="famulus.jobs")

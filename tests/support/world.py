@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -14,6 +14,7 @@ from famulus.blueprint import parse_blueprint
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.reading import RunReader, RunView, is_ended
 from famulus.engine.records import start_record
+from famulus.errors import RetryableError
 from famulus.ids import BlueprintId, RunId
 from famulus.nodes import Registry
 from famulus.ports import Record
@@ -21,7 +22,9 @@ from famulus.ports import Record
 DEADLINE = 20.0
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within: float = DEADLINE) -> None:
+async def eventually(
+    condition: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within: float = DEADLINE
+) -> None:
     """Wait until the condition holds."""
     end = time.monotonic() + within
     while True:
@@ -87,7 +90,7 @@ class World:
     def reader(self) -> RunReader:
         return RunReader(self.store, self.engines[0].catalog)
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         if not self.engines:
             self.engine()
         self.engines[0].assigned(range(len(self.bus.jobs)))
@@ -124,7 +127,9 @@ class World:
         await eventually(has_ended, within=within)
         return await self.reader.show(RunId(run_id))
 
-    async def run(self, document: Mapping[str, Any], given: dict[str, Any] | None = None, *, run_id: str = "r1") -> RunView:
+    async def run(
+        self, document: Mapping[str, Any], given: dict[str, Any] | None = None, *, run_id: str = "r1"
+    ) -> RunView:
         await self.push(document)
         await self.start(document["id"], run_id, given)
         return await self.ended(run_id)
@@ -137,8 +142,6 @@ class World:
             task.add_done_callback(self.handling.discard)
 
     async def _handle(self, record: Record) -> None:
-        from famulus.errors import RetryableError
-
         while True:
             owner = next((engine for engine in self.engines if record.partition in engine.partitions), None)
             try:
