@@ -7,19 +7,21 @@ stops as on SIGTERM. So a killed `famulus dev` leaves no worker behind that woul
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import sys
 import threading
 
-from famulus.cli.worker import worker_command
-from famulus.settings import Settings
+from famulus.cli.terminal import plain
+from famulus.cli.worker import run_faust, worker_command
+from famulus.errors import FamulusError
 
 
 def main() -> None:
     threading.Thread(target=_end_with_parent, name="famulus-parent", daemon=True).start()
-    sys.argv = list(worker_command(Settings.load()))
-    runpy.run_module("faust", run_name="__main__", alter_sys=True)
+    try:
+        run_faust(worker_command(quiet=True))
+    except FamulusError as error:
+        sys.exit(f"Error: {plain(str(error))}")
 
 
 def _end_with_parent() -> None:

@@ -60,8 +60,7 @@ def demo(*, folder: Path | None, keep: bool, out: Path | None, port: int | None)
             raise click.Abort
         status.stop()
         console.print(
-            f"Broker, Valkey, SQLite and a worker are ready after {local.ready_seconds:.1f} s. "
-            f"Web views: [bold cyan]{local.url}[/]\n"
+            f"Broker, Valkey and worker are ready after {local.ready_seconds:.1f} s: [bold cyan]{local.url}[/]\n"
         )
         view = asyncio.run(_digest(local, folder, (out or DATA / "report.html").resolve(), stop, console))
         _print_result(console, view, local, keep=keep)

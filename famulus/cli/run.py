@@ -110,7 +110,7 @@ def _input(given: str | None) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise click.UsageError(f"--input is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise click.UsageError(f"--input is {type(document).__name__}, expected a JSON object such as '{{\"n\": 1}}'")
+        raise click.UsageError("--input is not an object, expected a JSON object such as '{\"n\": 1}'")
     return document
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from famulus.blueprint import ABSENT
@@ -35,8 +35,8 @@ def headline(run: RunSummary) -> Text:
         (plain(run.run_id), "bold"),
         "  ",
         status_text(run.status),
-        f"  {one_line(run.blueprint_id)} version {one_line(run.version)}",
-        (f"  started {clock_text(run.created_at)}, {_took(run)}", "dim"),
+        f"  {one_line(run.blueprint_id)} {one_line(run.version)}",
+        (f"  {_took(run)}, started {clock_text(run.created_at)}", "dim"),
     )
     return line if run.reason is None else Text.assemble(line, "\n", (one_line(run.reason, limit=1000), "red"))
 
@@ -63,10 +63,10 @@ def story(view: RunView, events: Sequence[EventView], *, more_events: bool = Fal
 
 
 def steps_table(steps: Sequence[StepView]) -> Table:
-    table = Table("Step", "Status", "Attempt", "Took", "Result", box=None, pad_edge=False)
+    table = Table("Step", "Status", "Attempt", "Took", _rest_of_line("Result"), box=None, pad_edge=False, expand=True)
     for step in steps[:STEPS_SHOWN]:
         table.add_row(
-            Text(one_line(step.step_id, limit=40)),
+            Text(one_line(step.step_id, limit=40), no_wrap=True),
             status_text(step.status),
             str(step.attempt) if step.attempt > 1 else "",
             duration_text(_step_seconds(step)),
@@ -141,8 +141,13 @@ def _about(data: dict[str, Any]) -> Text:
     return Text.assemble(step, "  " if step and words else "", (one_line(", ".join(words), limit=300), "dim"))
 
 
+def _rest_of_line(title: str) -> Column:
+    """What the other columns leave, cut off at the end of the line."""
+    return Column(title, ratio=1, no_wrap=True, overflow="ellipsis")
+
+
 def _context_table(context: dict[str, Any]) -> Table:
-    table = Table("Context", "Value", box=None, pad_edge=False)
+    table = Table("Context", _rest_of_line("Value"), box=None, pad_edge=False, expand=True)
     for key in sorted(context)[:CONTEXT_SHOWN]:
         table.add_row(Text(one_line(key)), Text(value_text(context[key])))
     if len(context) > CONTEXT_SHOWN:

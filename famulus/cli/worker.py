@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 import click
-
-from famulus.settings import Settings
 
 APPLICATION: Final = "famulus.application"
 """Found in a checkout and in an installed wheel; `faust -A app worker` at the top of a checkout is the same."""
@@ -25,16 +24,20 @@ def worker(*, port: int | None, arguments: Sequence[str]) -> None:
     """
     if port is not None:
         os.environ["FAMULUS_WEB_PORT"] = str(port)
-    settings = Settings.load()
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", *worker_command(settings), *arguments])  # noqa: S606  # this very program
+    run_faust(worker_command(), arguments)
 
 
-def worker_command(settings: Settings) -> Sequence[str]:
-    """Module and arguments for `python -m`."""
-    return ["faust", "-A", APPLICATION, "worker", "--loglevel", _faust_level(settings)]
+def worker_command(*, quiet: bool = False) -> Sequence[str]:
+    """The command line of Faust. Quiet: without its banner.
+
+    What is logged is a setting of ours; the level here only keeps Faust's spinner out of the log.
+    """
+    return ["faust", *(["--quiet"] if quiet else []), "-A", APPLICATION, "worker", "--loglevel", "info"]
 
 
-def _faust_level(settings: Settings) -> str:
-    """Faust has its own words, and tells at INFO what only its own authors want to know."""
-    return {"debug": "debug", "error": "error"}.get(settings.log_level, "warn")
+def run_faust(command: Sequence[str], arguments: Sequence[str] = ()) -> NoReturn:
+    """Run the program `faust` in this process. Raises `SettingsError` for settings that no worker can start with."""
+    sys.argv = [*command, *arguments]  # Faust looks there already when it is imported
+    importlib.import_module(APPLICATION)  # by itself, Faust would wrap what is wrong with it into a long traceback
+    importlib.import_module("faust.cli.faust").cli()
+    sys.exit()
