@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 REAL_STACK = "FAMULUS_TEST_REAL_STACK"
 SERVER_VARIABLES = ("KAFKA_BROKERS", "CASSANDRA_CONTACT_POINTS", "CASSANDRA_DATACENTER", "REDIS_URL")
+OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed")
 SESSION_SECONDS = "6"
 """Until a killed worker's partitions move: the shortest that Kafka allows."""
 
@@ -107,7 +108,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> Generator[None]:
     yield
     terminalreporter.section("what ran on what")
     for kind, counts in _outcomes_by_servers(terminalreporter.stats).items():
-        told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "error", "skipped"))
+        told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
         terminalreporter.write_line(f"{kind:<35}{told}")
     for reason, count in _skip_reasons(terminalreporter.stats).most_common():
         terminalreporter.write_line(f"skipped {count}: {reason}")
@@ -120,7 +121,7 @@ def _outcomes_by_servers(stats: Mapping[str, list[Any]]) -> Mapping[str, Counter
         "real (Kafka, Cassandra, Valkey)": Counter(),
     }
     alone, embedded, real = counts.values()
-    for outcome in ("passed", "failed", "error", "skipped"):
+    for outcome in OUTCOMES:
         for report in stats.get(outcome, ()):
             keywords = getattr(report, "keywords", {})
             kind = real if "real" in keywords else embedded if "embedded" in keywords else alone

