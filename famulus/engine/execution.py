@@ -16,7 +16,7 @@ import structlog
 
 from famulus.blueprint.model import Node
 from famulus.blueprint.values import ABSENT
-from famulus.engine.rows import isolated, settled
+from famulus.engine.rows import isolated, settled, settled_text
 from famulus.engine.slots import Slots
 from famulus.errors import InputError, NonRetryableError, OutputError
 from famulus.flow.facts import ErrorInfo, Fact, StepFailed, StepParked, StepSucceeded
@@ -79,17 +79,16 @@ class Executor:
                 step_id=step.step_id,
                 attempt=step.attempt,
                 output=settled(result.output, max_bytes=self._limits.value_bytes),
-                action=result.action or None,
+                action=settled_text(result.action, "action") if result.action else None,
                 changes=self._settled_changes(changes),
                 started_at=started_at,
                 at=self._now(),
             )
-        except asyncio.CancelledError:
+        except BaseException as error:
+            # The node's own code may raise anything: SystemExit would stop the worker, and every worker after it.
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                raise
-            return self._failed(step, started_at, RuntimeError("the node raised CancelledError"), {})
-        except Exception as error:  # noqa: BLE001  # the node's own code may raise anything
+                raise asyncio.CancelledError from error
             return self._failed(step, started_at, error, changes)
 
     def close(self) -> None:
@@ -106,7 +105,7 @@ class Executor:
             step_id=step.step_id,
             attempt=step.attempt,
             input=isolated(resolve(run, node)),
-            params=isolated(node.params),
+            params=isolated(dict(node.params)),
             read=partial(_read, run),
             changes=changes,
         )
@@ -114,16 +113,17 @@ class Executor:
         structlog.contextvars.bind_contextvars(run_id=run.run_id, step_id=step.step_id, attempt=step.attempt)
         call = partial(implementation.function, **implementation.signature.arguments(ctx))
         returned = await self._within(node.config.timeout_ms, self._calling(implementation, call))
-        if not isinstance(returned, Result):
-            return Result(returned)
-        if returned.action is not None and not isinstance(returned.action, str):
-            raise OutputError(f"the action is {returned.action!r}, expected a string")
-        return returned
+        return returned if isinstance(returned, Result) else Result(returned)
 
     async def _calling(self, implementation: Implementation, call: Callable[[], Any]) -> Any:
         if implementation.is_async:
             return await call()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, call)
+        returned, error = await asyncio.get_running_loop().run_in_executor(
+            self._threads, copy_context().run, _caught, call
+        )
+        if error is not None:
+            raise error
+        return returned
 
     @staticmethod
     async def _within(timeout_ms: int | None, calling: Coroutine[Any, Any, Any]) -> Any:
@@ -140,7 +140,9 @@ class Executor:
 
     def _settled_changes(self, changes: dict[str, Any]) -> dict[str, Any]:
         return {
-            key: value if value is ABSENT else settled(value, max_bytes=self._limits.value_bytes)
+            settled_text(key, "context key"): value
+            if value is ABSENT
+            else settled(value, max_bytes=self._limits.value_bytes)
             for key, value in changes.items()
         }
 
@@ -178,6 +180,14 @@ class Executor:
         )
 
 
+def _caught(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Call in a thread. A future cannot carry every error: with `StopIteration` it would never be done."""
+    try:
+        return call(), None
+    except BaseException as error:  # noqa: BLE001  # raised again by who awaits it
+        return None, error
+
+
 def _read(run: RunState, key: str) -> Any:
     value = run.read(key)
     return ABSENT if value is ABSENT else isolated(value)
@@ -187,4 +197,17 @@ def describe(error: BaseException) -> ErrorInfo:
     """Type, message and the frames of the user's own code: those of the engine tell its users nothing."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OWN_CODE)]
     text = "".join(traceback.format_list(frames))
-    return ErrorInfo(type=type(error).__name__, message=str(error)[:4000], traceback=text[-8000:])
+    return ErrorInfo(
+        type=type(error).__name__, message=_storable(_message(error)[:4000]), traceback=_storable(text[-8000:])
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as untellable:  # noqa: BLE001  # the text of an error is the node's own code too
+        return f"(its text cannot be had: {type(untellable).__name__})"
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,7 +17,11 @@ from famulus.flow.status import StepStatus
 from famulus.ids import Stamp
 from famulus.ports import ContextRow, StepRow
 
-_SCALARS = (str, int, float, bool, type(None))
+VALUE_DEPTH_MAX: Final = 200
+"""Levels of a value. How many can be read depends on the stack of the reader: far fewer can always be read."""
+NAME_BYTES_MAX: Final = 4096
+_SCALARS: Final = (str, int, float, bool, type(None))
+_SURE_BITS: Final = 64
 
 
 def encode(value: Any) -> bytes:
@@ -39,14 +43,48 @@ def settled(value: Any, *, max_bytes: int) -> Any:
 
     Raises `OutputError` if it cannot be stored or is larger than the limit.
     """
-    if value is None or isinstance(value, bool | int):
+    if value is None or type(value) is bool or (type(value) is int and value.bit_length() < _SURE_BITS):
         return value
     data = encode(value)
     if len(data) > max_bytes:
         raise OutputError(
             f"the value has {len(data)} bytes, at most {max_bytes} can be stored (FAMULUS_MAX_VALUE_BYTES)"
         )
-    return value if type(value) is str else decode(data)
+    if type(value) is str:
+        return value
+    try:
+        plain = decode(data)
+    except (RecursionError, msgspec.MsgspecError) as error:
+        raise OutputError(f"the value could not be read back from JSON: {error}") from error
+    if nests_too_deep(plain, data):
+        raise OutputError(f"the value is nested too deeply, at most {VALUE_DEPTH_MAX} levels can be stored")
+    return plain
+
+
+def settled_text(text: Any, what: str) -> str:
+    """A name that a node has chosen, if it can be stored. Raises `OutputError`."""
+    if not isinstance(text, str) or not text:
+        raise OutputError(f"the {what} is {text!r:.100}, expected a text that is not empty")
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise OutputError(f"the {what} {text!r:.100} cannot be stored: {error}") from error
+    if length > NAME_BYTES_MAX:
+        raise OutputError(f"the {what} {text!r:.100} has {length} bytes, at most {NAME_BYTES_MAX} can be stored")
+    return str(text)
+
+
+def nests_too_deep(value: Any, data: bytes) -> bool:
+    """Whether a value, of which the JSON is given too, has more levels than can be stored."""
+    if data.count(b"[") + data.count(b"{") <= VALUE_DEPTH_MAX:
+        return False
+    level = [value]
+    for _ in range(VALUE_DEPTH_MAX):
+        parts = (part for outer in level for part in (outer.values() if isinstance(outer, dict) else outer))
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def isolated(value: Any) -> Any:
