@@ -24,6 +24,7 @@ def create_app(
         **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),
         datadir=str(settings.data_dir / "faust"),
         store="memory://",
+        recovery_consistency_check=False,  # tables are in memory, and the embedded broker tells a wrong end of a topic
         topic_replication_factor=settings.replication_factor,  # of the changelogs of tables
         web_bind=settings.web_host,
         web_host=settings.web_host,
