@@ -142,14 +142,21 @@ class Cluster:
         return sum([await self.committed(partition) for partition in range(partitions)])
 
     async def records(self, topic: str, *, partition: int = 0) -> list[Any]:
-        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.brokers, enable_auto_commit=False)
+        """All records of the partition, as far as they are there now."""
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=self.brokers, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
         await consumer.start()
         try:
             tp = TopicPartition(topic, partition)
-            consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
-            await consumer.seek_to_beginning(tp)
-            return [await consumer.getone() for _ in range(end)]
+            consumer.assign([tp])
+            records: list[Any] = []
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while len(records) < end:
+                    for fetched in (await consumer.getmany(timeout_ms=500)).values():
+                        records += fetched
+            return records
         finally:
             await consumer.stop()
 

@@ -1,0 +1,155 @@
+"""Which offsets the tuned consumer commits. On the real class, without a broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import faust
+import pytest
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from famulus.adapters.faust import transport
+from famulus.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+PARTITION = TP("jobs", 0)
+
+
+class Log:
+    """A consumer that was just assigned the partition, with its delivered messages."""
+
+    def __init__(self, app: faust.App, *, committed: int | None) -> None:
+        app.topics._acking_topics.add(PARTITION.topic)
+        self.messages: dict[int, ConsumerMessage] = {}
+        self.consumer: Any = app._new_consumer()
+        self.consumer.callback = self._take
+        # As `perform_seek` leaves them: a committed offset of 0 counts as none.
+        self.consumer._read_offset[PARTITION] = committed
+        self.consumer._committed_offset[PARTITION] = committed or None
+
+    async def deliver(self, *offsets: int) -> None:
+        for offset in offsets:
+            message = ConsumerMessage("jobs", 0, offset, 0.0, 0, None, b"", b"", None, tp=PARTITION)
+            message.refcount = 1
+            await self.consumer._deliver_one(PARTITION, message)
+
+    def acknowledge(self, offsets: Sequence[int]) -> None:
+        for offset in offsets:
+            self.messages[offset].ack(self.consumer)
+
+    def committable(self) -> int | None:
+        offset: int | None = self.consumer._filter_committable_offsets([PARTITION]).get(PARTITION)
+        return offset
+
+    def commit(self) -> None:
+        self.consumer._committed_offset[PARTITION] = self.committable()
+
+    async def _take(self, message: ConsumerMessage) -> None:
+        self.messages[message.offset] = message
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> faust.App:
+    app = faust.App("transport", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
+    transport.install(app)
+    return app
+
+
+@pytest.fixture
+def new_log(app: faust.App) -> Iterator[Callable[..., Log]]:
+    logs: list[Log] = []
+
+    def new(*, committed: int | None) -> Log:
+        logs.append(Log(app, committed=committed))
+        return logs[-1]
+
+    yield new
+    for log in logs:
+        log.consumer._thread.thread_loop.close()  # made with the consumer, and never run here
+
+
+@pytest.mark.parametrize(
+    ("committed", "delivered", "acknowledged", "expected"),
+    [
+        pytest.param(31, (31, 32, 33), (31, 32, 33), 34, id="all"),
+        pytest.param(31, (31, 32, 33), (31, 33), 32, id="gap inside"),
+        pytest.param(31, (31, 32), (32,), None, id="the head alone still runs"),
+        pytest.param(31, (31, 32, 33, 34), (33, 34), None, id="two at the head still run"),
+        pytest.param(None, (0, 1), (1,), None, id="head runs, nothing committed yet"),
+        pytest.param(0, (0, 1), (1,), None, id="head runs, committed 0"),
+        pytest.param(None, (500, 501), (500,), 501, id="a log that begins late"),
+        pytest.param(31, (40, 41), (40,), 41, id="the committed offset was deleted"),
+        pytest.param(0, (5, 6), (6,), None, id="a log compacted at its head, whose first record runs"),
+        pytest.param(31, (31, 35, 36), (31, 36), 35, id="the record after a hole still runs"),
+        pytest.param(31, (31, 35, 36), (31, 35, 36), 37, id="all around a hole"),
+        pytest.param(31, (31, 35, 36), (35, 36), None, id="the record before a hole still runs"),
+    ],
+)
+async def test_what_would_be_committed(
+    new_log: Callable[..., Log],
+    committed: int | None,
+    delivered: tuple[int, ...],
+    acknowledged: tuple[int, ...],
+    expected: int | None,
+) -> None:
+    log = new_log(committed=committed)
+
+    await log.deliver(*delivered)
+    log.acknowledge(acknowledged)
+
+    assert log.committable() == expected
+
+
+async def test_acknowledged_offsets_survive_a_commit_that_failed(new_log: Callable[..., Log]) -> None:
+    log = new_log(committed=None)
+    await log.deliver(0, 1)
+    log.acknowledge([0, 1])
+
+    assert [log.committable(), log.committable()] == [2, 2]
+
+
+async def test_what_is_committed_is_forgotten(new_log: Callable[..., Log]) -> None:
+    log = new_log(committed=None)
+    await log.deliver(0, 1, 5, 6)
+    log.acknowledge([0, 1, 5])
+    log.commit()
+
+    assert log.committable() is None
+    assert log.consumer._acked[PARTITION] == []
+    assert not log.consumer._gap[PARTITION]
+
+
+async def test_a_record_delivered_a_second_time_without_a_seek_is_dropped(new_log: Callable[..., Log]) -> None:
+    log = new_log(committed=None)
+    await log.deliver(0, 1)
+    first = log.messages[1]
+
+    await log.deliver(1)
+
+    assert log.messages[1] is first
+
+
+async def test_acknowledgements_after_the_revoke_count_for_no_later_assignment(new_log: Callable[..., Log]) -> None:
+    log = new_log(committed=None)
+    await log.deliver(0)
+    log.acknowledge([0])
+
+    log.consumer._on_partitions_assigned = _nothing
+    await log.consumer.on_partitions_assigned({PARTITION}, 2)
+
+    assert PARTITION not in log.consumer._acked
+
+
+def test_another_version_of_faust_is_refused(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "version", lambda _: "0.16.0")
+
+    with pytest.raises(SettingsError, match=r"0\.16\.0 is installed"):
+        transport.install(app)
+
+
+async def _nothing(*_: Any) -> None:
+    pass
