@@ -142,6 +142,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         max_record_bytes=settings.max_record_bytes,
         park_missing_implementations=settings.missing_implementation == "park",
         taken_seconds=settings.taken_seconds,
+        announce_seconds=settings.announce_seconds,
         handover_seconds=settings.handover_seconds,
         execution=ExecutionLimits(
             steps=settings.concurrency,

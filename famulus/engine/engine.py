@@ -19,18 +19,18 @@ from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.joins import JoinDesk
 from famulus.engine.records import Cancel, Job, Start, StepHint, Wake, parse_job
 from famulus.engine.recovery import Recovery
-from famulus.engine.rows import input_digest
 from famulus.engine.runs import Runs
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.steps import StepRunner
 from famulus.errors import BadRecordError, BlueprintError, BlueprintNotFoundError, OwnershipLostError, RetryableError
+from famulus.flow.advance import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep
-from famulus.flow.facts import CancelRequested, StartRefused
+from famulus.flow.facts import CancelRequested
 from famulus.flow.state import StepState
 from famulus.flow.status import StepStatus
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
-from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, RunBirth, RunStore
+from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, RunStore
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class EngineOptions:
     """A step that runs longer is recorded as running."""
     handover_seconds: float = 30.0
     """A record whose step runs longer is acknowledged; the next owner finds the step in the rows."""
+    announce_seconds: float = 0.01
+    """How long hints and events wait for the topic; a step that is over by then needs no hint."""
     ended_remembered: int = 50_000
     """Runs that ended here lately: late hints for them cost no read."""
     loads_at_once: int = 32
@@ -88,6 +90,7 @@ class Engine:
             clock=ports.clock,
             joins=self.joins,
             owner=self,
+            announce_seconds=options.announce_seconds,
         )
         self.runs = Runs(
             services,
@@ -233,13 +236,8 @@ class Engine:
         self.counts["stale"] += 1
 
     async def _handle_start(self, record: Record, start: Start) -> None:
-        session, created = await self.runs.open_or_create(start, record.partition)
-        if created:
-            return
-        self.counts["repeated_starts"] += 1
-        difference = _difference(start, session.birth)
-        if difference is not None:
-            await session.report(StartRefused(detail=difference, at=self.ports.clock.now()))
+        if not await self.runs.start(start, record.partition):
+            self.counts["repeated_starts"] += 1
 
     def _due_attempt(self, session: Session, step_id: StepId) -> asyncio.Task[None] | None:
         """The attempt of a step that is due, started if it does not run yet; ``None`` if the step is not due."""
@@ -286,20 +284,8 @@ class Engine:
             record.topic,
             record.partition,
             record.offset,
-            error,
+            str(error)[:REASON_CHARACTERS],
             extra={"action": "dead_letter", "code": error.code},
         )
-        await (await self.ports.bus.send_dead_letter(record, code=error.code, reason=str(error)))
-
-
-def _difference(start: Start, birth: RunBirth) -> str | None:
-    """In what a repeated start differs from the run as it was started; ``None`` if in nothing."""
-    if start.is_job_of_run:
-        return None
-    if start.blueprint_id != birth.blueprint_id:
-        return f"another blueprint ({birth.blueprint_id!r}, offered {start.blueprint_id!r})"
-    if start.version is not None and start.version != birth.version:
-        return f"another version of the blueprint ({birth.version!r}, offered {start.version!r})"
-    if input_digest(start.input) != birth.input_digest:
-        return "another input"
-    return None
+        reason = str(error)[:REASON_CHARACTERS]  # the record may be as large as the topic allows: leave room for it
+        await (await self.ports.bus.send_dead_letter(record, code=error.code, reason=reason))

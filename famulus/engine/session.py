@@ -1,26 +1,24 @@
 """One run in the memory of its owner: facts come in, one batch after the other goes out.
 
-    report(fact) ─> advance, fold ─> commit ─> start steps, count joins ─> successors and events on the topics ─> done
+    report(fact) ─> advance, fold ─> commit ─> start steps, count joins ─> hints and events on the topics ─> done
 
 Facts that come in while a batch is being written wait and share the next one, so a run with a hundred branches does
-not make a hundred writes. A fact is done when what follows from it is durable too: its rows in the store, its
-successors on the topic. Only then is a record acknowledged.
+not make a hundred writes. A fact is done when what follows from it is durable too: its rows in the store, and every
+step that it made due recorded as well or announced on the topic. Only then is a record acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
+from famulus.engine.announcements import Announcements, fail
 from famulus.engine.backoff import Backoff
 from famulus.engine.batch import Batch, first
 from famulus.engine.inheritance import Inherited
-from famulus.engine.records import step_record
 from famulus.errors import OwnershipLostError, RetryableError
 from famulus.flow.advance import advance
 from famulus.flow.decisions import RunStep
@@ -59,6 +57,7 @@ class SessionServices:
     clock: Clock
     joins: JoinDesk
     owner: SessionOwner
+    announce_seconds: float
 
 
 @dataclass(slots=True, eq=False)
@@ -76,8 +75,14 @@ class Session:
     closed: bool = False
     """Another session, here or elsewhere, has the run now."""
     _inbox: list[tuple[Fact, asyncio.Future[None]]] = field(default_factory=list)
+    announcements: Announcements = field(init=False)
     _writer: asyncio.Task[None] | None = None
-    _confirmations: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        # When a hint could not be sent the run is loaded anew by the next record, which sends it again.
+        self.announcements = Announcements(
+            self.services.bus, self.birth, delay_seconds=self.services.announce_seconds, failed=self.close
+        )
 
     @property
     def run_id(self) -> RunId:
@@ -89,11 +94,7 @@ class Session:
         Raises `OwnershipLostError` if the run is not this worker's any more: then nothing of it is certain.
         """
         self._check()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.append((fact, done))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all())
-        await done
+        await self._note(fact)
 
     async def resume(self) -> None:
         """Set going what is due of a run that was just loaded; returns when its hints are on the topic again."""
@@ -102,12 +103,24 @@ class Session:
             JoinCounted(step_id=step_id, counts=self.run.joins[step_id].counts, at=now)
             for step_id in self.run.pending_joins
         ]
-        due = [RunStep(step.step_id, step.node_id, step.attempt) for step in self.run.steps.values() if step.is_due]
-        sends = await self._start(due)
-        await asyncio.gather(*sends, *(self.report(fact) for fact in pending))
+        reporters = [self._note(fact) for fact in pending]
+        self._start(
+            RunStep(step.step_id, step.node_id, step.attempt) for step in self.run.steps.values() if step.is_due
+        )
+        announced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.announcements.let_wait([announced])
+        self.announcements.make_now()
+        await asyncio.gather(announced, *reporters)
 
     def close(self) -> None:
         self.closed = True
+
+    def _note(self, fact: Fact) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.append((fact, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        return done
 
     def _check(self) -> None:
         if self.closed:
@@ -120,13 +133,13 @@ class Session:
                 taken, self._inbox = self._inbox, []
                 waiting = [done for _, done in taken]
                 try:
-                    sends = await self._write(fact for fact, _ in taken)
+                    await self._write(fact for fact, _ in taken)
                 except BaseException as error:
-                    _fail(waiting, error)
+                    fail(waiting, error)
                     raise
-                confirmation = asyncio.create_task(self._confirm(sends, waiting))
-                self._confirmations.add(confirmation)
-                confirmation.add_done_callback(self._confirmations.discard)
+                self.announcements.let_wait(waiting)
+                if self.run.status in RUN_ENDED:
+                    self.announcements.make_now()
         except RetryableError as error:
             self._give_up(error)
         except BaseException as error:
@@ -140,27 +153,10 @@ class Session:
         """What is in memory may be ahead of the store now: the next record loads the run anew."""
         self.close()
         left, self._inbox = self._inbox, []
-        _fail([done for _, done in left], error)
+        fail([done for _, done in left], error)
 
-    async def _confirm(self, sends: list[Awaitable[None]], waiting: list[asyncio.Future[None]]) -> None:
-        """Let the reporters go on when the topics have taken everything that follows."""
-        try:
-            for send in sends:
-                await send
-        except BaseException as error:
-            # The rows are written, but a hint may be missing on the topic. Whoever loads the run sends it again.
-            self.close()
-            _fail(waiting, error)
-            if not isinstance(error, Exception):
-                raise
-            return
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def _write(self, facts: Iterable[Fact]) -> list[Awaitable[None]]:
-        """Write one batch and set going what follows. Returns the acknowledgements that are still outstanding."""
-        sends: list[Awaitable[None]] = []
+    async def _write(self, facts: Iterable[Fact]) -> None:
+        """Write one batch and set going what follows, with what the joins it reaches have to say."""
         while True:
             batch = Batch()
             for fact in facts:
@@ -170,19 +166,25 @@ class Session:
             if batch.has_rows:
                 await self._commit(batch)
                 # A crash here: the rows say what is due, and whoever loads the run next sets it going.
-                sends.append(await self._send_events(batch))
+            self._note_durable(batch)
             for stop in batch.stop_steps:
                 self.services.owner.stop_step(self.run_id, stop.step_id)
-            sends.extend(await self._start(batch.run_steps))
+            self._start(batch.run_steps)
             if self.run.status in RUN_ENDED:
                 self.services.owner.run_ended(self)
                 await self.services.joins.forget(self.run)
-                return sends
+                return
             if not batch.arrivals:
-                return sends
+                return
             counted = await self.services.joins.count(self.run, batch.arrivals)
             now = self.services.clock.now()
             facts = [JoinCounted(step_id=step_id, counts=counts, at=now) for step_id, counts in counted.items()]
+
+    def _note_durable(self, batch: Batch) -> None:
+        self.announcements.happened(batch.events)
+        for step in batch.steps.values():
+            if not step.is_due:
+                self.announcements.settled(step.step_id)
 
     async def _commit(self, batch: Batch) -> None:
         """Store the batch, however long it takes, unless the run is lost meanwhile."""
@@ -211,29 +213,8 @@ class Session:
                 self.inherited = Inherited()
                 return
 
-    async def _start(self, due: Iterable[RunStep]) -> list[Awaitable[None]]:
-        """Start steps here at once, and put their hints on the topic for whoever owns the run if this worker dies."""
-        sends = []
+    def _start(self, due: Iterable[RunStep]) -> None:
+        """Start steps here at once; whoever owns the run if this worker dies is told by their hints."""
         for step in due:
+            self.announcements.due(step)
             self.services.owner.start_step(self, step)
-            hint = step_record(self.run_id, step.step_id, step.attempt)
-            sends.append(await self.services.bus.send_job(self.run_id, hint))
-        return sends
-
-    async def _send_events(self, batch: Batch) -> Awaitable[None]:
-        record = {
-            "run_id": self.run_id,
-            "blueprint_id": self.birth.blueprint_id,
-            "version": self.birth.version,
-            "events": [{"seq": event.seq, "type": event.type, "at": event.at, **event.data} for event in batch.events],
-        }
-        return await self.services.bus.send_event(self.run_id, msgspec.json.encode(record))
-
-
-def _fail(waiting: list[asyncio.Future[None]], error: BaseException) -> None:
-    for future in waiting:
-        if not future.done():
-            if isinstance(error, asyncio.CancelledError):
-                future.cancel()
-            else:
-                future.set_exception(error)
