@@ -23,9 +23,9 @@ DEADLINE = 20.0
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within: float = DEADLINE
+    condition: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within: float = DEADLINE, every: float = 0.002
 ) -> None:
-    """Wait until the condition holds."""
+    """Wait until the condition holds, asking at these intervals."""
     end = time.monotonic() + within
     while True:
         held = condition()
@@ -35,7 +35,7 @@ async def eventually(
             return
         if time.monotonic() > end:
             raise AssertionError(f"{condition} did not hold within {within} s")
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(every)
 
 
 class RealClock:

@@ -1,0 +1,76 @@
+"""Implementations for tests with real workers. Every call appends one line to the file that EXECUTIONS names.
+
+The line is written at once and in one piece, so that it survives kill -9 and two workers can share the file. Gates are
+files in the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from famulus.nodes import NodeContext, ThreadContext, node
+
+FILE = Path(os.environ.get("EXECUTIONS", os.devnull))
+SOME_SECONDS = (0.02, 0.08)
+"""How long a branch takes: long enough for a fault to find many of them at work."""
+
+
+def count(ctx: NodeContext | ThreadContext) -> None:
+    with FILE.open("ab", buffering=0) as file:
+        file.write(f"{ctx.run_id}\t{ctx.step_id}\t{ctx.attempt}\t{os.getpid()}\n".encode())
+
+
+@node("tests.quick")
+async def quick(ctx: NodeContext) -> str:
+    count(ctx)
+    return ctx.node_id
+
+
+@node("tests.branch")
+async def branch(ctx: NodeContext) -> str:
+    count(ctx)
+    await asyncio.sleep(random.uniform(*SOME_SECONDS))
+    await ctx.set(f"done_{ctx.node_id}", ctx.node_id)
+    return ctx.node_id
+
+
+@node("tests.branch_in_thread")
+def branch_in_thread(ctx: ThreadContext) -> str:
+    count(ctx)
+    time.sleep(random.uniform(*SOME_SECONDS))
+    ctx.set(f"done_{ctx.node_id}", ctx.node_id)
+    return ctx.node_id
+
+
+@node("tests.gather")
+async def gather(ctx: NodeContext) -> Any:
+    """What all branches left behind: a join that fired too early has less."""
+    count(ctx)
+    return [number for number in range(10) if await ctx.has(f"done_b{number}")]
+
+
+@node("tests.gated")
+async def gated(ctx: NodeContext) -> str:
+    """Wait until the gate that the params name is open."""
+    count(ctx)
+    gate = FILE.with_name(ctx.params["gate"])
+    while not gate.exists():  # noqa: ASYNC110 - opened by another process
+        await asyncio.sleep(0.02)
+    return ctx.node_id
+
+
+@node("tests.unserialisable")
+async def unserialisable(ctx: NodeContext) -> object:
+    count(ctx)
+    return object()
+
+
+@node("tests.raising")
+async def raising(ctx: NodeContext) -> None:
+    count(ctx)
+    raise ValueError("as told")

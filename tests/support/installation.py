@@ -1,0 +1,265 @@
+"""One test's own installation on shared servers: topics, group and namespace, workers, a plain producer, an auditor.
+
+The producer is aiokafka's own and knows nothing of famulus: it sends JSON to a topic, as any program may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.servers import settings_of
+from support.workers import Worker
+from support.world import blueprint, eventually
+
+from famulus.connect import Stores, migrate_schema, open_stores
+from famulus.engine.catalog import Catalog
+from famulus.engine.reading import RunReader, is_ended
+from famulus.ids import RunId
+
+PARTITIONS: Final = 4
+BRANCHES: Final = tuple(f"b{number}" for number in range(10))
+FAN_STEPS: Final = ("begin", *BRANCHES, "join")
+END_SECONDS: Final = 90.0
+
+BLUEPRINTS: Final[tuple[Mapping[str, Any], ...]] = (
+    blueprint(
+        "fan10",
+        {
+            "begin": "tests.quick",
+            **{name: "tests.branch_in_thread" if name in {"b0", "b1"} else "tests.branch" for name in BRANCHES},
+            "join": "tests.gather",
+        },
+        *(edge for name in BRANCHES for edge in (("begin", name), (name, "join"))),
+    ),
+    blueprint("one", {"only": "tests.quick"}),
+    blueprint("unserialisable", {"bad": "tests.unserialisable", "after": "tests.quick"}, ("bad", "after")),
+    blueprint("raising", {"bad": "tests.raising", "after": "tests.quick"}, ("bad", "after")),
+    blueprint("unknown-uses", {"bad": "tests.nobody_has_this"}),
+    blueprint(
+        "gated",
+        {
+            "begin": "tests.quick",
+            "open": "tests.branch",
+            "closed": {"uses": "tests.gated", "params": {"gate": "gate"}},
+            "join": "tests.gather",
+        },
+        ("begin", "open"),
+        ("begin", "closed"),
+        ("open", "join"),
+        ("closed", "join"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    run_id: str
+    step_id: str
+    attempt: int
+    pid: int
+
+
+@dataclass
+class Installation:
+    servers: Mapping[str, str]
+    folder: Path
+    name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:12]}")
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> str:
+        return f"{self.name}.jobs"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its workers."""
+        return {
+            **self.servers,
+            "FAMULUS_SQLITE_PATH": str(self.folder / "famulus.db"),
+            "FAMULUS_CASSANDRA_KEYSPACE": "famulus_acceptance",
+            "FAMULUS_NAMESPACE": self.name,
+            "FAMULUS_GROUP": self.name,
+            "FAMULUS_JOBS_TOPIC": self.jobs,
+            "FAMULUS_EVENTS_TOPIC": f"{self.name}.events",
+            "FAMULUS_DEAD_LETTERS_TOPIC": f"{self.name}.dead",
+            "FAMULUS_PARTITIONS": str(PARTITIONS),
+            "FAMULUS_NODES": "support.counted_nodes",
+            "FAMULUS_BLUEPRINTS": str(self.folder / "blueprints"),
+            # Few enough at a time that 200 runs take some seconds, in which a fault finds work under way.
+            "FAMULUS_CONCURRENCY": "24",
+            "FAMULUS_RECONCILE_SECONDS": "3",
+            "EXECUTIONS": str(self.folder / "executions"),
+        }
+
+    async def prepare(self) -> None:
+        blueprints = self.folder / "blueprints"
+        blueprints.mkdir()
+        for document in BLUEPRINTS:
+            (blueprints / f"{document['id']}.json").write_text(json.dumps(document))
+        await migrate_schema(settings_of(self.environment))
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def start_worker(self, **environment: str) -> Worker:
+        worker = Worker(f"worker-{len(self.workers)}", self.folder, {**self.environment, **environment})
+        self.workers.append(worker)
+        return worker
+
+    async def start_workers(self, count: int) -> list[Worker]:
+        """Start workers and wait until each has partitions."""
+        started = [self.start_worker() for _ in range(count)]
+        await asyncio.gather(*(worker.ready() for worker in started))
+        return started
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+    def logs_to_show(self) -> list[tuple[str, str]]:
+        """For the report of a failed test."""
+        return [(worker.name, worker.log_tail()) for worker in self.workers]
+
+    def open_gate(self) -> None:
+        (self.folder / "gate").touch()
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def producer(self, **options: Any) -> AsyncIterator[Any]:
+        producer = AIOKafkaProducer(bootstrap_servers=self.servers["KAFKA_BROKERS"], acks="all", **options)
+        async with producer:
+            yield producer
+
+    async def start_runs(self, count: int, blueprint_id: str = "fan10") -> list[str]:
+        """Send start records with the run id as their key."""
+        run_ids = [f"{blueprint_id}-{number}-{uuid.uuid4().hex[:8]}" for number in range(count)]
+        async with self.producer(linger_ms=5) as producer:
+            sent = [
+                await producer.send(self.jobs, start_json(run_id, blueprint_id), key=run_id.encode())
+                for run_id in run_ids
+            ]
+            await asyncio.gather(*sent)
+        return run_ids
+
+    async def dead_letters(self, count: int) -> list[Any]:
+        """So many records of the dead-letter topic, from all partitions, in no particular order."""
+        topic = f"{self.name}.dead"
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.servers["KAFKA_BROKERS"],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=16 * 1024 * 1024,
+        )
+        found: list[Any] = []
+        async with consumer:
+            consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
+            async with asyncio.timeout(30):
+                while len(found) < count:
+                    for records in (await consumer.getmany(timeout_ms=500)).values():
+                        found += records
+        return found
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def executions(self) -> list[Execution]:
+        file = self.folder / "executions"
+        lines = [line.split("\t") for line in file.read_text().splitlines()] if file.exists() else []
+        return [Execution(run_id, step_id, int(attempt), int(pid)) for run_id, step_id, attempt, pid in lines]
+
+    async def executed(self, at_least: int, *, by: Collection[Worker] = ()) -> None:
+        """Wait until so many calls were made, some by each of these workers."""
+        pids = {worker.pid for worker in by}
+
+        def enough() -> bool:
+            calls = self.executions()
+            return len(calls) >= at_least and pids <= {call.pid for call in calls}
+
+        await eventually(enough, within=END_SECONDS, every=0.02)
+
+    def executed_twice(self) -> dict[tuple[str, str], int]:
+        calls = Counter((call.run_id, call.step_id) for call in self.executions())
+        return {step: count for step, count in calls.items() if count > 1}
+
+    @asynccontextmanager
+    async def records(self) -> AsyncIterator[Auditor]:
+        async with open_stores(settings_of(self.environment)) as stores:
+            yield Auditor(stores)
+
+    async def all_completed(self, run_ids: Sequence[str], *, within: float = END_SECONDS) -> None:
+        """Wait until all these runs of `fan10` have ended, and check what is recorded of each."""
+        async with self.records() as auditor:
+            await auditor.ended(run_ids, within=within)
+            await auditor.audit_fans(run_ids)
+
+    async def unfinished(self, run_ids: Sequence[str]) -> int:
+        async with self.records() as auditor:
+            return len(run_ids) - sum((await auditor.statuses(run_ids)).values())
+
+
+class Auditor:
+    """Looks at the rows as everybody may, and knows what must be true of them."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._store = stores.runs
+        self.reader = RunReader(stores.runs, Catalog(stores.blueprints, lambda: 0.0))
+
+    async def statuses(self, run_ids: Sequence[str]) -> Counter[str]:
+        """How many of the runs have ended, by status."""
+        heads = await self._store.heads([RunId(run_id) for run_id in run_ids])
+        return Counter(head.status for _, head in heads.values() if is_ended(head.status))
+
+    async def ended(self, run_ids: Sequence[str], *, within: float = END_SECONDS) -> None:
+        async def all_have() -> bool:
+            return sum((await self.statuses(run_ids)).values()) == len(run_ids)
+
+        try:
+            await eventually(all_have, within=within, every=0.1)
+        except AssertionError as error:
+            stuck = [await self._told(run_id) for run_id in run_ids]
+            left = [story for story in stuck if story]
+            raise AssertionError(f"{len(left)} of {len(run_ids)} runs did not end: {left[:5]}") from error
+
+    async def _told(self, run_id: str) -> str:
+        heads = await self._store.heads([RunId(run_id)])
+        if RunId(run_id) not in heads:
+            return f"{run_id} is not known"
+        if is_ended(heads[RunId(run_id)][1].status):
+            return ""
+        view = await self.reader.show(RunId(run_id))
+        return f"{run_id}: " + ", ".join(f"{step.step_id} {step.status}" for step in view.steps)
+
+    async def events(self, run_id: str) -> list[tuple[str, str | None]]:
+        return [(event.type, event.data.get("step")) for event in await self.reader.events(RunId(run_id))]
+
+    async def audit_fans(self, run_ids: Sequence[str]) -> None:
+        """Of each run: completed, the join after all branches and once, nothing recorded twice."""
+        for start in range(0, len(run_ids), 50):
+            await asyncio.gather(*(self._audit_fan(run_id) for run_id in run_ids[start : start + 50]))
+
+    async def _audit_fan(self, run_id: str) -> None:
+        view = await self.reader.show(RunId(run_id))
+        assert view.summary.status == "completed", view.summary
+        assert {step.step_id: step.status for step in view.steps} == dict.fromkeys(FAN_STEPS, "completed")
+        outputs = {step.step_id: step.output for step in view.steps}
+        assert outputs.pop("join") == list(range(10)), f"{run_id}: the join fired before its branches"
+        assert outputs == {name: name for name in FAN_STEPS if name != "join"}
+        assert {view.context[f"done_{name}"] for name in BRANCHES} == set(BRANCHES)
+        events = await self.events(run_id)
+        ends = Counter(step for type_, step in events if type_ == "step.completed")
+        assert ends == Counter(FAN_STEPS), f"{run_id}: {ends}"
+        assert (events[0], events[-1]) == (("run.started", None), ("run.completed", None)), f"{run_id}: {events}"
+        assert Counter(type_ for type_, _ in events if type_.startswith("run.")).most_common(1)[0][1] == 1
+        assert events.index(("step.completed", "join")) == len(events) - 2
+
+
+def start_json(run_id: str, blueprint_id: str, **more: Any) -> bytes:
+    return json.dumps({"run_id": run_id, "blueprint_id": blueprint_id, "input": {}, **more}).encode()
