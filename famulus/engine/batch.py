@@ -51,20 +51,19 @@ class Batch:
 
     def commit(self, birth: RunBirth, run: RunState, *, seals: Mapping[int, int], stamp: Stamp, at: float) -> Commit:
         """The rows of the batch, after its decisions were folded into the state."""
-        ended = run.status in RUN_ENDED
         return Commit(
             birth=birth,
             head=RunHead(
                 status=run.status.value,
                 reason=run.reason,
                 updated_at=at,
-                ended_at=at if ended else None,
+                ended_at=run.ended_at,
                 seals=seals,
                 next_seq=run.next_seq,
                 stamp=stamp,
             ),
             stamp=stamp,
-            closes=ended,
+            closes=run.status in RUN_ENDED,
             steps=self._step_rows(stamp),
             context=self._context_rows(stamp),
             events=self._event_rows(stamp),

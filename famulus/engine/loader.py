@@ -21,6 +21,7 @@ def state_of(graph: Graph, rows: RunRows) -> RunState:
         run_id=rows.birth.run_id,
         status=RunStatus(rows.head.status),
         reason=rows.head.reason,
+        ended_at=rows.head.ended_at,
         initial=decode(rows.birth.input),
         steps=[step_state(row) for row in rows.steps],
         writes=[context_write(row) for row in rows.context],

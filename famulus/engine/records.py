@@ -11,11 +11,12 @@ Unknown fields are ignored. Everything that does not fit is a `BadRecordError` w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from famulus.engine.rows import nests_too_deep
 from famulus.errors import BadRecordError
 from famulus.ids import RUN_ID_PATTERN, BlueprintId, RunId, StepId, is_run_id
 
@@ -59,7 +60,7 @@ def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
     """Read a record's value. Raises `BadRecordError`."""
     document = _document(value, max_bytes)
     if "runId" in document and "run_id" not in document:
-        document = _from_flowcraft(document)
+        return _from_flowcraft(document)
     match document.get("type", "start"):
         case "start":
             return _start(document)
@@ -114,19 +115,17 @@ def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
         raise BadRecordError(f"the value is not JSON: {error}", code="not_json") from error
     except UnicodeDecodeError as error:
         raise BadRecordError(f"the value is not UTF-8: {error}", code="not_json") from error
+    if nests_too_deep(document, value):
+        raise BadRecordError("the value is nested too deeply", code="too_deep")
     if not isinstance(document, dict):
         raise BadRecordError(f"the value is {_shown(document)}, expected a JSON object", code="not_an_object")
     return document
 
 
-def _from_flowcraft(document: dict[str, Any]) -> dict[str, Any]:
+def _from_flowcraft(document: dict[str, Any]) -> Start:
     """Its worker sends one job a start node; the first one starts the run, here at all its start nodes."""
-    return {
-        "type": "start",
-        "run_id": document["runId"],
-        "blueprint_id": document.get("blueprintId"),
-        "flowcraft": True,
-    }
+    start = _start({"run_id": document["runId"], "blueprint_id": document.get("blueprintId")})
+    return replace(start, is_job_of_run=True)
 
 
 def _start(document: dict[str, Any]) -> Start:
@@ -141,7 +140,6 @@ def _start(document: dict[str, Any]) -> Start:
         blueprint_id=BlueprintId(_text(document, "blueprint_id")),
         version=version or None,
         input=given or {},
-        is_job_of_run="flowcraft" in document,
     )
 
 

@@ -17,7 +17,7 @@ from famulus.engine.seals import seals_for, visible_rows
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.tenure import Tenure
 from famulus.errors import OwnershipLostError
-from famulus.flow.facts import RunStarted, StepUnparked
+from famulus.flow.facts import RunStarted, StartRefused, StepUnparked
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import RunId
@@ -104,16 +104,20 @@ class Runs:
             session = self.live(run_id) or await self._load(run_id, partition)
         return None if session is None or session.run.status in RUN_ENDED else session
 
-    async def open_or_create(self, start: Start, partition: int) -> tuple[Session, bool]:
-        """The session of a run, also of one that has ended, and whether this start has created it.
+    async def start(self, start: Start, partition: int) -> bool:
+        """Create the run, and say whether there was none. One that is there takes note of a start that differs.
 
         Raises `BlueprintNotFoundError`, and `BlueprintError` for a blueprint that cannot run.
         """
         async with self._door(start.run_id):
             session = self.live(start.run_id) or await self._load(start.run_id, partition)
-            if session is not None:
-                return session, False
-            return await self._create(start, partition), True
+            if session is None:
+                await self._create(start, partition)
+                return True
+            difference = _difference(start, session.birth)
+            if difference is not None:
+                await session.report(StartRefused(detail=difference, at=self._services.clock.now()))
+            return False
 
     def ended(self, session: Session) -> None:
         """A run has come to its end: it needs no memory any more but that."""
@@ -121,7 +125,7 @@ class Runs:
         self._remember_ended(session.run_id)
         self._counts[f"runs_{session.run.status}"] += 1
 
-    async def _create(self, start: Start, partition: int) -> Session:
+    async def _create(self, start: Start, partition: int) -> None:
         tenure = await self.tenure_of(partition)
         graph = await self._catalog.find(start.blueprint_id, start.version)
         now = self._services.clock.now()
@@ -140,7 +144,6 @@ class Runs:
         self._sessions[start.run_id] = session
         self._counts["started"] += 1
         await session.report(RunStarted(at=now))
-        return session
 
     async def _load(self, run_id: RunId, partition: int) -> Session | None:
         """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""
@@ -198,3 +201,16 @@ class Runs:
             door.users -= 1
             if not door.users:
                 self._doors.pop(run_id, None)
+
+
+def _difference(start: Start, birth: RunBirth) -> str | None:
+    """In what a repeated start differs from the run as it was started; ``None`` if in nothing."""
+    if start.is_job_of_run:
+        return None
+    if start.blueprint_id != birth.blueprint_id:
+        return f"another blueprint ({birth.blueprint_id!r}, offered {start.blueprint_id!r})"
+    if start.version is not None and start.version != birth.version:
+        return f"another version of the blueprint ({birth.version!r}, offered {start.version!r})"
+    if input_digest(start.input) != birth.input_digest:
+        return "another input"
+    return None

@@ -171,8 +171,9 @@ class Session:
                 self.services.owner.stop_step(self.run_id, stop.step_id)
             self._start(batch.run_steps)
             if self.run.status in RUN_ENDED:
-                self.services.owner.run_ended(self)
-                await self.services.joins.forget(self.run)
+                if batch.status is not None:
+                    self.services.owner.run_ended(self)
+                    await self.services.joins.forget(self.run)
                 return
             if not batch.arrivals:
                 return

@@ -9,7 +9,7 @@ from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, JoinProgress
 from famulus.flow.joins import Verdict, decide
 from famulus.flow.state import RunState, StepState
-from famulus.flow.status import StepStatus
+from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import NodeId, StepId
 
 
@@ -27,8 +27,9 @@ def fold(run: RunState, decided: Iterable[d.Decision]) -> None:
                 run.next_seq = max(run.next_seq, seq + 1)
             case d.RecordEvent(seq=seq):
                 run.next_seq = max(run.next_seq, seq + 1)
-            case d.SetStatus(status, reason, _):
+            case d.SetStatus(status, reason, at):
                 run.status, run.reason = status, reason
+                run.ended_at = at if status in RUN_ENDED else None
             case d.RunStep(step_id, node_id, attempt, _):
                 schedule(run, step_id, node_id, attempt)
             case d.ArriveAtJoin(step_id, arrivals):

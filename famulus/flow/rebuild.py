@@ -36,13 +36,14 @@ def rebuild(
     run_id: RunId,
     status: RunStatus,
     reason: str | None,
+    ended_at: float | None,
     initial: Mapping[str, Any],
     steps: Iterable[StepState],
     writes: Iterable[ContextWrite],
     next_seq: int,
 ) -> RunState:
     """Replay recorded steps and context writes in the order of their sequence numbers, then derive what is due."""
-    run = RunState(run_id=run_id, graph=graph, status=status, reason=reason, context=dict(initial))
+    run = RunState(run_id=run_id, graph=graph, status=status, reason=reason, ended_at=ended_at, context=dict(initial))
     ways = _Ways(run)
     entries: list[StepState | ContextWrite] = [*steps, *writes]
     for entry in sorted(entries, key=attrgetter("seq")):

@@ -56,6 +56,7 @@ class RunState:
     graph: Graph
     status: RunStatus = RunStatus.RUNNING
     reason: str | None = None
+    ended_at: float | None = None
     steps: dict[StepId, StepState] = field(default_factory=dict)
     """Recorded steps, and those that are due."""
     context: dict[str, Any] = field(default_factory=dict)

@@ -122,12 +122,12 @@ class FaultyWorld(World):
     async def crash(self, engine: Engine) -> None:
         """The process is gone: nothing of it goes out any more, and what it had in hand was not acknowledged."""
         self.machines[engine].freeze()
-        await engine.attempts.cancel_all()
-        for session in engine._sessions.values():
+        await engine.steps.attempts.cancel_all()
+        for session in engine.runs._sessions.values():
             if session._writer is not None:
                 session._writer.cancel()
         engine.revoked()
-        for task in list(engine._background):
+        for task in [*engine._beginning, *engine.steps._reports]:
             task.cancel()
         self._owners = {partition: owner for partition, owner in self._owners.items() if owner is not engine}
         self._deliver_again(lambda owner, _: owner is engine)

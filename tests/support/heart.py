@@ -144,6 +144,7 @@ class Heart:
             run_id=self.run.run_id,
             status=self.run.status,
             reason=self.run.reason,
+            ended_at=self.run.ended_at,
             initial=copy.deepcopy(self.initial),
             steps=list(self.step_rows.values()),
             writes=list(self.context_rows.values()),
