@@ -7,6 +7,7 @@ so that what its own code logs carries them too.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import structlog
@@ -53,7 +54,10 @@ def logging_config(settings: Settings) -> dict[str, Any]:
 def _renderers(settings: Settings) -> list[Any]:
     if settings.log_format == "json":
         return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    # Without asking, structlog colours files and pipes too.
+    return [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
 
 
 def _at_least(quiet: str, level: str) -> str:
