@@ -23,6 +23,14 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / TICKS + sum(cpu_seconds(int(child)) for child in children)
 
 
+def busy_seconds() -> float:
+    """Seconds that the processors have spent on whatever it was, since the machine was started."""
+    user, nice, system, _, _, interrupts, soft_interrupts, *_ = map(
+        int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    )
+    return (user + nice + system + interrupts + soft_interrupts) / TICKS
+
+
 def memory_mb(pid: int, *, peak: bool) -> float:
     """Resident memory now, or the most that it has been."""
     try:

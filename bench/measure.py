@@ -19,7 +19,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 
 from bench.blueprints import NODES_OF_A_RUN
-from bench.machine import cpu_seconds, memory_mb
+from bench.machine import busy_seconds, cpu_seconds, memory_mb
 from bench.site import Site, new_namespace, report
 from bench.worker_process import WorkerProcess
 from famulus.connect import open_stores
@@ -105,9 +105,11 @@ async def measure_throughput(site: Site, plan: Plan, case: str, *, runs: int) ->
     async with _scene(site, plan) as scene:
         await _warm_up(scene, case, runs=max(5, min(20, runs // 10)))
         run_ids = _new_runs(runs)
-        worker_cpu, server_cpu = scene.worker_cpu(), _server_cpu(site)
+        worker_cpu, server_cpu, others = scene.worker_cpu(), _server_cpu(site), _cpu_of_others(scene, site)
+        watched = time.monotonic()
         began = await scene.start(run_ids, case)
         ended = await scene.ends(run_ids, seconds=plan.bound_seconds)
+        others = (_cpu_of_others(scene, site) - others) / (time.monotonic() - watched)
         worker_cpu = scene.worker_cpu() - worker_cpu
         server_cpu = {name: round(cpu - server_cpu[name], 2) for name, cpu in _server_cpu(site).items()}
         executions = scene.executions(run_ids)
@@ -134,6 +136,7 @@ async def measure_throughput(site: Site, plan: Plan, case: str, *, runs: int) ->
         "worker_cpu_s": round(worker_cpu, 2),
         "worker_cpu_ms_per_step": round(worker_cpu * 1000 / max(nodes, 1), 3),
         "server_cpu_s": server_cpu,
+        "others_busy_cores": round(others, 2),
         "peak_rss_mb": round(peak, 1),
         "log_problems": problems,
     }
@@ -226,6 +229,11 @@ def _new_runs(count: int) -> list[RunId]:
 
 def _server_cpu(site: Site) -> dict[str, float]:
     return {name: cpu_seconds(pid) for name, pid in site.server_pids.items()}
+
+
+def _cpu_of_others(scene: Scene, site: Site) -> float:
+    """What belongs to neither workers nor servers nor this client: it takes from what is measured."""
+    return busy_seconds() - scene.worker_cpu() - sum(_server_cpu(site).values()) - time.process_time()
 
 
 def _end(head: RunHead) -> float:

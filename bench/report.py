@@ -22,7 +22,9 @@ Figures are medians of the repetitions, with the least and the most in brackets.
 time: compare ratios that were measured in one run, not figures of different runs. A measurement starts all its runs at
 once, so its latency is mostly queueing; `idle-chain10` is the latency of an idle system, one run at a time. CPU is
 user and system time of the worker process with all its threads. "Lost" counts runs that had not completed in time,
-"twice" the nodes that were executed more than once, as the nodes themselves wrote down.
+"twice" the nodes that were executed more than once, as the nodes themselves wrote down. "Others" is how many cores
+worked for neither workers, servers nor the client: above a few tenths, speed and latency tell of them more than of
+famulus, and only CPU stays a fair figure.
 """
 Spread = Mapping[str, float]
 
@@ -64,6 +66,7 @@ def _throughput(cases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             "p99 ms",
             "CPU ms a step",
             "peak MB",
+            "others",
             "lost",
             "twice",
         ),
@@ -77,6 +80,7 @@ def _throughput(cases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 ),
                 _spread(each["worker_cpu_ms_per_step"], digits=2),
                 _spread(each["peak_rss_mb"], digits=0),
+                _spread(each.get("others_busy_cores"), digits=1),
                 each["not_finished"] + each["failed"],
                 each["executed_twice"],
             )
