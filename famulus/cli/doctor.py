@@ -122,10 +122,10 @@ async def _kafka(settings: Settings) -> AsyncIterator[Finding]:
     cluster = await inspect(settings.kafka_brokers, [spec.name for spec in specs], patience=PATIENCE_SECONDS)
     yield Finding(about="kafka", state="ok", detail=f"{cluster.brokers} broker(s) answer at {settings.kafka_brokers}")
     for spec in specs:
-        yield _topic(spec.name, cluster.topics.get(spec.name), settings)
+        yield _topic(spec.name, cluster.topics.get(spec.name), settings, brokers=cluster.brokers)
 
 
-def _topic(name: str, facts: TopicFacts | None, settings: Settings) -> Finding:
+def _topic(name: str, facts: TopicFacts | None, settings: Settings, *, brokers: int) -> Finding:
     about = f"topic {name}"
     if facts is None:
         return Finding(
@@ -148,12 +148,12 @@ def _topic(name: str, facts: TopicFacts | None, settings: Settings) -> Finding:
             detail=f"{detail}, FAMULUS_MAX_RECORD_BYTES is {settings.max_record_bytes:,}",
             advice="raise max.message.bytes of the topic, or lower FAMULUS_MAX_RECORD_BYTES",
         )
-    if facts.replication_factor == 1 and not settings.embedded and settings.replication_factor == 1:
+    if facts.replication_factor == 1 and brokers > 1:
         return Finding(
             about=about,
             state="warn",
             detail=detail,
-            advice="one copy is lost with its broker: in production set FAMULUS_REPLICATION_FACTOR=3 before it is made",
+            advice="one copy is lost with its broker: add copies (kafka-reassign-partitions)",
         )
     return Finding(about=about, state="ok", detail=detail)
 
