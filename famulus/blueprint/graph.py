@@ -97,7 +97,8 @@ class Graph:
     def predecessors(self, node_id: NodeId) -> tuple[NodeId, ...]:
         """The nodes that a join counts, each once, in edge order.
 
-        Left out are sources that only close a cycle, and sources that no run can reach: nobody would ever settle them.
+        Left out are sources that only close a cycle, sources that no run can reach, since nobody ever settles them,
+        and for a node that edges lead to, what only a failure leads to: a fallback that is not needed must not block.
         """
         return self._predecessors[node_id]
 
@@ -110,9 +111,7 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
     outgoing = _grouped(nodes, ((route.source, route) for route in routes if route.target in nodes))
     incoming = _grouped(nodes, ((route.target, route) for route in routes))
     predecessors = {
-        node_id: tuple(
-            dict.fromkeys(route.source for route in into if route.source in topology.reachable and not route.back)
-        )
+        node_id: tuple(dict.fromkeys(route.source for route in into if _counts(route, topology)))
         for node_id, into in incoming.items()
     }
     return Graph(
@@ -125,12 +124,18 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         _routes={route.index: route for route in routes},
         _outgoing=outgoing,
         _incoming=incoming,
-        _successors={
-            node_id: tuple(dict.fromkeys(route.target for route in out if not route.back))
-            for node_id, out in outgoing.items()
-        },
+        _successors=_grouped(
+            nodes, ((source, node_id) for node_id, sources in predecessors.items() for source in sources)
+        ),
         _predecessors=predecessors,
     )
+
+
+def _counts(route: Route, topology: Topology) -> bool:
+    """Whether the join of its target waits for the route's source."""
+    if route.back or route.source not in topology.reachable:
+        return False
+    return route.source in topology.reachable_by_edges or route.target not in topology.reachable_by_edges
 
 
 def expression_language(blueprint: Blueprint) -> Language:
