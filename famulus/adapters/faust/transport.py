@@ -7,6 +7,7 @@
 * On a revoke the offsets that are acknowledged but not committed are dropped, so finished records run again.
 * Records that arrive at the end of a rebalance are dropped, and of a partition without a committed offset not fetched
   again before the next rebalance.
+* So are those that arrive at the end of the recovery of tables, and those behind them are never committed.
 * A record that still runs can be committed when it is the first one after the committed offset, when nothing was
   committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
 
@@ -144,7 +145,8 @@ class TunedConsumer(driver.Consumer):
         if (offset != expected or self._committed_offset[tp] is None) and self.app.topics.acks_enabled_for(tp.topic):
             self._go_on_at(tp, offset, expected=expected)
         await self.callback(message)
-        self._read_offset[tp] = offset + 1
+        if self.flow_active:  # else a seek may have moved it meanwhile
+            self._read_offset[tp] = offset + 1
 
     def _go_on_at(self, tp: TP, offset: int, *, expected: int | None) -> None:
         """Replaces `_add_gap`, lines 1157-1168, which takes the record after the hole for a part of the hole."""
@@ -178,6 +180,16 @@ class TunedConsumer(driver.Consumer):
             else:
                 break
         return offset if offset > committed else None
+
+    async def perform_seek(self) -> None:
+        """Adds to line 565: nothing is delivered from the seek on until the caller resumes the flow.
+
+        After the recovery of tables (tables/recovery.py:649-660) the partitions are resumed, then sought back, then the
+        queues of the agents are cleared. What was delivered meanwhile was cleared too and never came again, since it
+        lay before the read offset; its partition was stuck until the next rebalance (faust issue #596).
+        """
+        self.stop_flow()
+        await super().perform_seek()
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - faust's signature
         """Replaces `self.sleep(1)` of line 806, taken when the buffers of all partitions are full."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -133,6 +134,23 @@ async def test_a_record_delivered_a_second_time_without_a_seek_is_dropped(new_lo
     assert log.messages[1] is first
 
 
+async def test_a_delivery_under_way_during_a_seek_does_not_hide_the_record_from_the_next_one(
+    new_log: Callable[..., Log],
+) -> None:
+    log = new_log(committed=7)
+    blocked = asyncio.Event()
+    log.consumer.callback = lambda _: blocked.wait()
+    delivery = asyncio.create_task(log.deliver(7))
+    await asyncio.sleep(0)
+
+    log.consumer.seek_to_committed = _committed_at_7
+    await log.consumer.perform_seek()
+    blocked.set()
+    await delivery
+
+    assert log.consumer._read_offset[PARTITION] == 7
+
+
 async def test_acknowledgements_after_the_revoke_count_for_no_later_assignment(new_log: Callable[..., Log]) -> None:
     log = new_log(committed=None)
     await log.deliver(0)
@@ -149,6 +167,10 @@ def test_another_version_of_faust_is_refused(app: faust.App, monkeypatch: pytest
 
     with pytest.raises(SettingsError, match=r"0\.16\.0 is installed"):
         transport.install(app)
+
+
+async def _committed_at_7() -> dict[TP, int]:
+    return {PARTITION: 7}
 
 
 async def _nothing(*_: Any) -> None:
