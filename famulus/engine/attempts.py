@@ -27,9 +27,11 @@ class RunningAttempt:
 class Attempts:
     def __init__(self) -> None:
         self._running: dict[tuple[RunId, StepId], RunningAttempt] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
+        """Cancelled, and not yet over: they are in nobody's way when their partition comes back."""
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._given_up)
 
     def start(
         self,
@@ -60,8 +62,11 @@ class Attempts:
 
     def keep_only(self, partitions: frozenset[int]) -> None:
         """Cancel what runs for partitions that belong to another worker now."""
-        for running in list(self._running.values()):
+        for key, running in list(self._running.items()):
             if running.partition not in partitions:
+                del self._running[key]
+                self._given_up.add(running.task)
+                running.task.add_done_callback(self._given_up.discard)
                 running.task.cancel()
 
     def wait(self, timeout: float) -> Awaitable[object]:
@@ -70,7 +75,7 @@ class Attempts:
         return asyncio.wait(tasks, timeout=timeout) if tasks else asyncio.sleep(0)
 
     async def cancel_all(self) -> None:
-        tasks = [running.task for running in self._running.values()]
+        tasks = [*self._given_up, *(running.task for running in self._running.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

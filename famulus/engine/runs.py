@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from famulus.engine.catalog import Catalog
 from famulus.engine.inheritance import inherited_from
@@ -16,12 +17,15 @@ from famulus.engine.rows import encode, input_digest
 from famulus.engine.seals import seals_for, visible_rows
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.tenure import Tenure
-from famulus.errors import OwnershipLostError
+from famulus.errors import BadRecordError, OwnershipLostError
 from famulus.flow.facts import RunStarted, StartRefused, StepUnparked
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import RunId
-from famulus.ports import RunBirth
+from famulus.ports import RunBirth, RunRows
+
+if TYPE_CHECKING:
+    from famulus.blueprint.graph import Graph
 
 
 @dataclass(slots=True)
@@ -160,7 +164,7 @@ class Runs:
             tenure,
             birth,
             partition,
-            state_of(graph, rows),
+            _readable(graph, rows),
             seals=seals_for(rows, tenure.epoch),
             inherited=inherited_from(rows),
         )
@@ -201,6 +205,16 @@ class Runs:
             door.users -= 1
             if not door.users:
                 self._doors.pop(run_id, None)
+
+
+def _readable(graph: Graph, rows: RunRows) -> RunState:
+    """The state that the rows tell. A worker of a later version may have written what this one cannot read."""
+    try:
+        return state_of(graph, rows)
+    except Exception as error:
+        raise BadRecordError(
+            f"run {rows.birth.run_id!r} cannot be read from its rows: {error!r}", code="unreadable_run"
+        ) from error
 
 
 def _difference(start: Start, birth: RunBirth) -> str | None:
