@@ -12,6 +12,7 @@ from famulus.settings import Settings
 from . import web
 from .listening import web_port
 from .logs import logging_config
+from .observing import observe
 from .worker import FamulusApp
 
 
@@ -35,6 +36,7 @@ def create_app(
     )
     transport.install(app)
     app.configure_worker(settings, load_registry(settings.nodes) if registry is None else registry)
+    observe(app, settings)
     jobs = app.topic(settings.jobs_topic, **RAW_TOPIC)
     events = app.topic(settings.events_topic, **RAW_TOPIC)
     agents.jobs.register(app, topic=jobs, intake=app.intake)

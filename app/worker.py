@@ -59,9 +59,14 @@ class FamulusApp(faust.App):
         self.timer(settings.reconcile_seconds, name="famulus.reconcile")(self._reconcile)
 
     @property
+    def is_running(self) -> bool:
+        """Everything is open: `engine`, `reader` and `bus` may be used."""
+        return hasattr(self, "engine")
+
+    @property
     def is_ready(self) -> bool:
         """The engine runs, and partitions of the jobs topic are assigned to it."""
-        return hasattr(self, "engine") and bool(self.engine.partitions)
+        return self.is_running and bool(self.engine.partitions)
 
     async def on_first_start(self) -> None:
         self.conf.datadir.parent.mkdir(parents=True, exist_ok=True)

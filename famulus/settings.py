@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     web_host: str = "127.0.0.1"
     web_port: int = Field(6066, ge=0, le=65535)
     web_max_body_bytes: int = Field(1_000_000, ge=1)
+    prometheus: bool = Field(default=False, description="serve /metrics (extra `prometheus`)")
+    otel: bool = Field(default=False, description="take part in OpenTelemetry traces (extra `otel`)")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 

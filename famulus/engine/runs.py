@@ -91,6 +91,10 @@ class Runs:
         await tenure.ready()
         return tenure
 
+    @property
+    def in_memory(self) -> int:
+        return len(self._sessions)
+
     # -- sessions ----------------------------------------------------------------------------------------------------
 
     def live(self, run_id: RunId) -> Session | None:
