@@ -78,6 +78,11 @@ class Runs:
         self._sessions.clear()
         self._ended.clear()
 
+    @property
+    def is_assigned(self) -> bool:
+        """It is settled which partitions are this worker's; with more workers than partitions, some have none."""
+        return self._assigned.is_set()
+
     async def owns(self, partition: int) -> bool:
         """Wait until it is settled which partitions are this worker's, and say whether this one is."""
         await self._assigned.wait()
