@@ -65,8 +65,8 @@ class FamulusApp(faust.App):
 
     @property
     def is_ready(self) -> bool:
-        """The engine runs, and partitions of the jobs topic are assigned to it."""
-        return self.is_running and bool(self.engine.partitions)
+        """The engine runs, and it is settled which partitions are its own: none, perhaps, where workers abound."""
+        return self.is_running and self.engine.runs.is_assigned
 
     async def on_first_start(self) -> None:
         self.conf.datadir.parent.mkdir(parents=True, exist_ok=True)
