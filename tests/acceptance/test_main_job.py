@@ -1,16 +1,28 @@
 """From a record of a plain producer to finished runs, whatever happens to workers and servers meanwhile.
 
-Two workers, 200 runs of ten parallel branches and a join. Each test does one thing to them when the work is half done,
-and then asks for the same: every run completed, its join fired once and after all branches, no step recorded twice.
-How often the nodes themselves were called is counted by the nodes.
+Two workers, 200 runs of ten parallel branches and a join. Each test does one thing to them when half of the work is
+done, and then asks for the same: every run completed, its join fired once and after all branches, no step recorded
+twice. How often the nodes themselves were called is counted by the nodes.
 """
 
 from __future__ import annotations
 
+import json
 import signal
+import zlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.installation import FAN_STEPS, Installation
+from redis.asyncio import Redis
+from support.installation import FAN_STEPS, PARTITIONS, Installation, start_json
+from support.world import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from support.workers import Worker
+
+    from famulus.stacks.server import Server
 
 pytestmark = pytest.mark.slow
 
@@ -19,31 +31,170 @@ CALLS = RUNS * len(FAN_STEPS)
 HALFWAY = CALLS // 2
 
 
+async def half_done(installation: Installation, workers: Sequence[Worker]) -> list[str]:
+    """Start the runs, and return their ids when half of the work is done, some of it by each worker."""
+    run_ids = await installation.start_runs(RUNS)
+    await installation.executed(HALFWAY, by=workers)
+    return run_ids
+
+
+async def assert_in_the_middle(installation: Installation, run_ids: Sequence[str]) -> None:
+    assert await installation.unfinished(run_ids) > RUNS // 20, "it came too late to matter"
+
+
+def assert_nothing_called_twice(installation: Installation) -> None:
+    assert installation.executed_twice() == {}
+    assert len(installation.executions()) == CALLS
+    assert [problem for worker in installation.workers for problem in worker.problems()] == []
+
+
+# -- workers -----------------------------------------------------------------------------------------------------------
+
+
 async def test_kill_9_of_a_worker_loses_no_run_and_records_no_step_twice(installation: Installation) -> None:
     survivor, victim = await installation.start_workers(2)
-    run_ids = await installation.start_runs(RUNS)
-    await installation.executed(HALFWAY, by=[survivor, victim])
+    run_ids = await half_done(installation, [survivor, victim])
 
     victim.kill()
 
-    assert await installation.unfinished(run_ids) > RUNS // 10, "the worker was killed too late to matter"
+    await assert_in_the_middle(installation, run_ids)
     await installation.all_completed(run_ids)
-    again = installation.executed_twice()
-    assert set(again.values()) <= {2}, "only what the killed worker had at hand is called again"
+    assert set(installation.executed_twice().values()) <= {2}, "only what was at hand is called again"
     assert survivor.problems() == []
 
 
 async def test_sigterm_lets_steps_end_and_none_is_called_twice(installation: Installation) -> None:
     stays, goes = await installation.start_workers(2)
-    run_ids = await installation.start_runs(RUNS)
-    await installation.executed(HALFWAY, by=[stays, goes])
+    run_ids = await half_done(installation, [stays, goes])
 
-    code = await goes.terminated()
+    goes.send(signal.SIGTERM)
 
-    assert await installation.unfinished(run_ids) > 0
+    await assert_in_the_middle(installation, run_ids)
     await installation.all_completed(run_ids)
-    assert code == 0
-    assert installation.executed_twice() == {}
-    assert len(installation.executions()) == CALLS
-    assert stays.problems() == []
-    assert goes.problems() == []
+    assert await goes.ended() == 0
+    assert_nothing_called_twice(installation)
+
+
+async def test_a_third_worker_takes_its_share_in_the_middle(installation: Installation) -> None:
+    workers = await installation.start_workers(2)
+    run_ids = await half_done(installation, workers)
+
+    third = installation.start_worker()
+
+    await assert_in_the_middle(installation, run_ids)
+    await third.ready()
+    more = await installation.start_runs(RUNS)
+    await installation.all_completed([*run_ids, *more])
+    assert third.pid in {call.pid for call in installation.executions()}
+    assert [problem for worker in installation.workers for problem in worker.problems()] == []
+
+
+async def test_runs_go_on_after_all_workers_were_killed(installation: Installation) -> None:
+    workers = await installation.start_workers(2)
+    run_ids = await half_done(installation, workers)
+
+    for worker in workers:
+        worker.kill()
+
+    await assert_in_the_middle(installation, run_ids)
+    restarted = [installation.start_worker(), installation.start_worker()]
+    await installation.all_completed(run_ids)
+    assert set(installation.executed_twice().values()) <= {2}, "only what was at hand is called again"
+    assert [problem for worker in restarted for problem in worker.problems()] == []
+
+
+async def test_a_paused_worker_that_wakes_up_changes_nothing_that_others_finished(installation: Installation) -> None:
+    workers = await installation.start_workers(2)
+    run_ids = await installation.start_runs(20, "gated")
+    await eventually(lambda: _all_wait_at_the_gate(installation, run_ids), every=0.05)
+    first, second = workers
+
+    first.send(signal.SIGSTOP)
+    installation.open_gate()
+    async with installation.records() as auditor:
+        await auditor.ended(run_ids)
+        before = [await auditor.sees(run_id) for run_id in run_ids]
+        first.send(signal.SIGCONT)
+        more = await installation.start_runs(20)
+        await first.ready()
+        await installation.all_completed(more)
+        after = [await auditor.sees(run_id) for run_id in run_ids]
+
+    assert after == before
+    assert {shown["status"] for shown in after} == {"completed"}
+    assert [len({(event["type"], event.get("step")) for event in shown["events"]}) for shown in after] == [
+        len(shown["events"]) for shown in after
+    ]
+    assert second.problems() == []
+
+
+def _all_wait_at_the_gate(installation: Installation, run_ids: Sequence[str]) -> bool:
+    return {call.run_id for call in installation.executions() if call.step_id == "closed"} == set(run_ids)
+
+
+# -- Redis or Valkey ---------------------------------------------------------------------------------------------------
+
+
+async def test_flushall_changes_nothing(installation: Installation, own_valkey: Server) -> None:
+    url = f"redis://{own_valkey.address}/0"
+    workers = [installation.start_worker(REDIS_URL=url) for _ in range(2)]
+    run_ids = await installation.start_runs(RUNS)
+
+    async with Redis.from_url(url) as redis:
+        for share in (4, 3, 2):
+            await installation.executed(CALLS // share, by=workers)
+            assert await redis.dbsize() > 0
+            await redis.flushall()
+
+    await assert_in_the_middle(installation, run_ids)
+    await installation.all_completed(run_ids)
+    assert_nothing_called_twice(installation)
+
+
+async def test_a_killed_valkey_changes_nothing(installation: Installation, own_valkey: Server) -> None:
+    workers = [installation.start_worker(REDIS_URL=f"redis://{own_valkey.address}/0") for _ in range(2)]
+    run_ids = await half_done(installation, workers)
+
+    own_valkey.process.stop(grace_seconds=0)
+
+    await assert_in_the_middle(installation, run_ids)
+    await installation.all_completed(run_ids)
+    assert_nothing_called_twice(installation)
+
+
+# -- producers that know nothing ---------------------------------------------------------------------------------------
+
+
+async def test_a_json_line_without_key_starts_a_run(running: Installation) -> None:
+    line = '{"run_id": "from-the-shell", "blueprint_id": "fan10"}'
+
+    async with running.producer() as producer:
+        for partition in range(PARTITIONS):  # wherever the shell's producer puts it
+            await producer.send_and_wait(running.jobs, line.encode(), partition=partition)
+
+    await running.all_completed(["from-the-shell"])
+    assert [call.step_id for call in running.executions() if call.run_id == "from-the-shell"].count("join") == 1
+
+
+async def test_a_producer_that_partitions_by_crc32_starts_runs(running: Installation) -> None:
+    """As librdkafka does by default, and with it most clients that are not written in Java."""
+    run_ids = [f"crc32-{number}" for number in range(20)]
+
+    async with running.producer(partitioner=_crc32) as producer:
+        for run_id in run_ids:
+            await producer.send_and_wait(running.jobs, start_json(run_id, "fan10"), key=run_id.encode())
+
+    await running.all_completed(run_ids)
+
+
+async def test_a_job_of_flowcrafts_adapter_starts_a_run(running: Installation) -> None:
+    job = {"runId": "from-flowcraft", "blueprintId": "fan10", "nodeId": "begin"}
+
+    async with running.producer() as producer:
+        await producer.send_and_wait(running.jobs, json.dumps(job).encode(), key=b"from-flowcraft")
+
+    await running.all_completed(["from-flowcraft"])
+
+
+def _crc32(key: bytes | None, all_partitions: Sequence[int], available: Sequence[int]) -> Any:
+    return all_partitions[zlib.crc32(key or b"") % len(all_partitions)]

@@ -20,15 +20,18 @@ from support.servers import settings_of
 from support.workers import Worker
 from support.world import blueprint, eventually
 
-from famulus.connect import Stores, migrate_schema, open_stores
+from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
+from famulus.connect import Stores, migrate_schema, open_stores, topic_specs
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader, is_ended
 from famulus.ids import RunId
 
-PARTITIONS: Final = 4
+PARTITIONS: Final = 6
+"""Three workers get two each: Faust gives out as many as are needed for all, rounded up, and leaves the rest idle."""
 BRANCHES: Final = tuple(f"b{number}" for number in range(10))
 FAN_STEPS: Final = ("begin", *BRANCHES, "join")
 END_SECONDS: Final = 90.0
+LARGE_RECORDS: Final = 4 * 1024 * 1024
 
 BLUEPRINTS: Final[tuple[Mapping[str, Any], ...]] = (
     blueprint(
@@ -101,11 +104,16 @@ class Installation:
         }
 
     async def prepare(self) -> None:
+        """Make the topics, larger records than Kafka's default allowed, the tables and the blueprints."""
         blueprints = self.folder / "blueprints"
         blueprints.mkdir()
         for document in BLUEPRINTS:
             (blueprints / f"{document['id']}.json").write_text(json.dumps(document))
-        await migrate_schema(settings_of(self.environment))
+        settings = settings_of(self.environment)
+        await migrate_schema(settings)
+        large = {"max.message.bytes": str(LARGE_RECORDS)}
+        specs = [TopicSpec(name=spec.name, partitions=spec.partitions, config=large) for spec in topic_specs(settings)]
+        await ensure_topics(self.servers["KAFKA_BROKERS"], specs)
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -239,6 +247,11 @@ class Auditor:
 
     async def events(self, run_id: str) -> list[tuple[str, str | None]]:
         return [(event.type, event.data.get("step")) for event in await self.reader.events(RunId(run_id))]
+
+    async def sees(self, run_id: str) -> dict[str, Any]:
+        """All that anybody is shown of the run."""
+        view = await self.reader.show(RunId(run_id))
+        return {**view.as_json(), "events": [event.as_json() for event in await self.reader.events(RunId(run_id))]}
 
     async def audit_fans(self, run_ids: Sequence[str]) -> None:
         """Of each run: completed, the join after all branches and once, nothing recorded twice."""

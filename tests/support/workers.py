@@ -82,9 +82,8 @@ class Worker:
         self._process.kill()
         self._process.wait()
 
-    async def terminated(self, *, within: float = 40.0) -> int:
-        """Ask it to end, wait, and return its exit code."""
-        self.send(signal.SIGTERM)
+    async def ended(self, *, within: float = 40.0) -> int:
+        """Wait until it has ended by itself, and return its exit code."""
         await eventually(lambda: self.exit_code is not None, within=within, every=0.05)
         return self._process.returncode
 
