@@ -258,11 +258,10 @@ class Engine:
             if step is not None and step.status is StepStatus.RUNNING and not task.done():
                 self.counts["handed_over"] += 1
                 return
-        if task.cancelled() or task.exception() is not None:
-            await self.runs.tenure_of(partition)
-            step = self._known_step(hint)
-            if step is not None and step.is_due:
-                raise RetryableError(f"the attempt of {hint.step_id!r} in run {hint.run_id!r} was not recorded")
+        await self.runs.tenure_of(partition)
+        step = self._known_step(hint)
+        if step is not None and step.is_due and self.steps.attempts.task_of(hint.run_id, hint.step_id) is None:
+            raise RetryableError(f"the attempt of {hint.step_id!r} in run {hint.run_id!r} was not recorded")
 
     def _known_step(self, hint: StepHint) -> StepState | None:
         session = self.runs.live(hint.run_id)

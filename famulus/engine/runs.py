@@ -161,6 +161,9 @@ class Runs:
     async def _load(self, run_id: RunId, partition: int) -> Session | None:
         """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""
         tenure = await self.tenure_of(partition)
+        given_up = self._sessions.get(run_id)
+        if given_up is not None:
+            await given_up.written()
         rows = await self._services.store.load(run_id)
         if rows is None:
             return None

@@ -115,6 +115,11 @@ class Session:
     def close(self) -> None:
         self.closed = True
 
+    async def written(self) -> None:
+        """Wait until nothing of this session is on its way to the store."""
+        if self._writer is not None:
+            await asyncio.wait({self._writer})
+
     def _note(self, fact: Fact) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inbox.append((fact, done))
@@ -212,6 +217,8 @@ class Session:
             else:
                 self.unborn = False
                 self.inherited = Inherited()
+                # Whoever has the run now may have read it before this came: the reporters have to tell it again.
+                self._check()
                 return
 
     def _start(self, due: Iterable[RunStep]) -> None:

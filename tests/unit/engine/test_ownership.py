@@ -488,3 +488,47 @@ async def test_a_worker_that_stops_waits_for_what_runs_as_long_as_it_may() -> No
         assert statuses(view) == {"a": "completed", "b": "scheduled"}
         await world.take_over("two")
         assert outputs(await world.ended("r")) == {"a": "done", "b": "done"}
+
+
+async def test_an_outcome_on_its_way_to_the_store_when_the_partition_comes_back_is_not_lost() -> None:
+    """The new session reads the run before the commit of the old one is there."""
+    gate, hold = asyncio.Event(), asyncio.Event()
+    calls: list[str] = []
+
+    async def work(ctx: NodeContext) -> str:
+        calls.append(ctx.node_id)
+        if ctx.node_id == "a":
+            await gate.wait()
+        return ctx.node_id
+
+    world = FaultyWorld({"work": work}, taken_seconds=0.005, handover_seconds=0.01)
+    store = world.store
+
+    class HeldStore:
+        held = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def commit(self, commit: Any) -> None:
+            if gate.is_set() and not hold.is_set():
+                self.held += 1
+                await hold.wait()
+            await store.commit(commit)
+
+    world.store = slow = HeldStore()
+    async with world:
+        await world.push(blueprint("b", {"a": "work", "b": "work"}, ("a", "b")))
+        await world.start("b", "r")
+        await eventually(lambda: world.engines[0].counts["handed_over"] >= 1)
+        await eventually(lambda: not world.handling)
+        gate.set()
+        await eventually(lambda: slow.held == 1)
+
+        world.rebalance({world.engines[0]: world.partitions})
+        await eventually(lambda: world.engines[0].runs.live(RunId("r")) is not None)
+        hold.set()
+
+        assert outputs(await world.ended("r")) == {"a": "a", "b": "b"}
+        assert await world.completions("r") == {"a": 1, "b": 1}
+        assert calls == ["a", "b"]
