@@ -8,6 +8,7 @@
 * Records that arrive at the end of a rebalance are dropped, and of a partition without a committed offset not fetched
   again before the next rebalance.
 * So are those that arrive at the end of the recovery of tables, and those behind them are never committed.
+* Partitions whose buffers were full are resumed in the middle of a rebalance.
 * A record that still runs can be committed when it is the first one after the committed offset, when nothing was
   committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
 
@@ -210,10 +211,13 @@ class TunedConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Adds to line 669: an acknowledgement that came after the revoke belongs to no offset of this generation.
+        """Adds to line 669: what an earlier assignment left behind is dropped.
 
-        The offsets of a topic begin anew when a broker in memory is restarted or the topic is created again.
+        An acknowledgement that came after the revoke belongs to no offset of this generation: the offsets of a topic
+        begin anew when a broker in memory is restarted or the topic is created again. And a partition whose buffer was
+        full would be resumed when the emptied queue is read next, which may be before `on_rebalance_complete` is sent.
         """
+        self._buffered_partitions.clear()
         for tp in assigned:
             for state in (self._acked, self._acked_index, self._gap):
                 state.pop(tp, None)

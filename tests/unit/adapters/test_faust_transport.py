@@ -162,6 +162,21 @@ async def test_acknowledgements_after_the_revoke_count_for_no_later_assignment(n
     assert PARTITION not in log.consumer._acked
 
 
+async def test_a_buffer_that_was_full_before_a_rebalance_resumes_nothing_after_it(
+    new_log: Callable[..., Log],
+) -> None:
+    log = new_log(committed=None)
+    log.consumer._set_active_tps({PARTITION})
+    log.consumer.on_buffer_full(PARTITION)
+
+    log.consumer._on_partitions_assigned = _nothing
+    await log.consumer.on_partitions_assigned({PARTITION}, 2)
+    log.consumer.pause_partitions({PARTITION})
+    log.consumer.on_buffer_drop(PARTITION)
+
+    assert not log.consumer.delivers(PARTITION)
+
+
 def test_another_version_of_faust_is_refused(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "version", lambda _: "0.16.0")
 
