@@ -63,13 +63,13 @@ class NewEvents:
         return new
 
 
-def register(app: faust.App, *, topic: TopicT[bytes], board: Board, throughput: Throughput) -> AgentT[bytes]:
+def register(app: faust.App, *, topic: TopicT, board: Board, throughput: Throughput) -> AgentT[bytes]:
     """Count the events of the topic for the run board and the throughput."""
 
     @app.agent(topic, name="famulus.events")
     async def count_events(stream: StreamT[bytes]) -> None:
         new_events = NewEvents()
-        async for batch in stream.take_events(BATCH_RECORDS, within=BATCH_SECONDS):
+        async for batch in cast("faust.Stream[bytes]", stream).take_events(BATCH_RECORDS, within=BATCH_SECONDS):
             try:
                 current = [event for event in batch if _is_current(app, event)]
                 count(current, new_events, board, throughput)
@@ -102,7 +102,8 @@ def count(batch: Iterable[EventT[bytes]], new_events: NewEvents, board: Board, t
 
 def _is_current(app: faust.App, event: EventT[bytes]) -> bool:
     """Records that waited here through a rebalance are delivered again, to whoever has their partition now."""
-    return event.message.generation_id == cast("Any", app).consumer_generation_id
+    generation: int = cast("Any", app).consumer_generation_id
+    return event.message.generation_id == generation
 
 
 def _read(value: bytes | None) -> EventsRecord | None:

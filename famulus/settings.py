@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     sqlite_path: Path | None = Field(None, description="default: famulus.db in the data folder")
     web_host: str = "127.0.0.1"
     web_port: int = Field(6066, ge=0, le=65535)
+    insecure: bool = Field(
+        default=False, description="the views may listen on more than loopback; they ask nobody who they are"
+    )
     web_max_body_bytes: int = Field(1_000_000, ge=1)
     prometheus: bool = Field(default=False, description="serve /metrics (extra `prometheus`)")
     otel: bool = Field(default=False, description="take part in OpenTelemetry traces (extra `otel`)")

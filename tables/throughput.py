@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import faust
 from faust.types import EventT
@@ -58,23 +58,23 @@ class Throughput:
 
 def define(app: faust.App, *, worker: str) -> Throughput:
     """Define the table on the app. Why it has one partition: see `tables.run_board`."""
-    table = app.GlobalTable(
+
+    async def expire(event: EventT[Any]) -> None:
+        """Let windows expire that came by the changelog: Faust forgets only what this process wrote itself."""
+        if event.message.value is not None:
+            table._maybe_set_key_ttl(table._to_key(event.key), event.message.partition)  # noqa: SLF001  # no public way
+
+    table: Any = app.GlobalTable(
         NAME,
         default=dict,
         partitions=1,
         recovery_buffer_size=1,
         use_partitioner=True,
-        on_changelog_event=lambda event: _expire(table, event),
+        on_changelog_event=expire,
         extra_topic_configs=EXPIRE_EARLY,
         help="steps completed and runs ended by worker, in windows",
     )
-    return Throughput(cast("Any", table).tumbling(WINDOW_SECONDS, expires=EXPIRES_SECONDS), worker)
-
-
-async def _expire(table: Any, event: EventT[Any]) -> None:
-    """Let windows expire that came by the changelog: Faust forgets only what this process wrote itself."""
-    if event.message.value is not None:
-        table._maybe_set_key_ttl(table._to_key(event.key), event.message.partition)  # noqa: SLF001  # no public way
+    return Throughput(table.tumbling(WINDOW_SECONDS, expires=EXPIRES_SECONDS), worker)
 
 
 def _start_of(at: float) -> float:

@@ -1,0 +1,166 @@
+"""What holds for every request, whatever view it is for.
+
+    secured ─> answered ─> guarded ─> the view
+
+`guarded` refuses what a web page of somebody else could make the browser of an operator send: a name that was made to
+point here (DNS rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON
+under `/api` and `/health`, else a page; what went wrong inside is told to the log and not to the client. `secured` adds
+the headers that keep a browser from running anything but what we serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from faust.web.exceptions import WebError
+from yarl import URL
+
+from famulus.errors import (
+    BadRecordError,
+    BlueprintConflictError,
+    BlueprintError,
+    BlueprintNotFoundError,
+    FamulusError,
+    InputError,
+    OutputError,
+    RetryableError,
+    RunConflictError,
+    RunEndedError,
+    RunNotFoundError,
+)
+from famulus.settings import Settings
+
+from .rendering import json_response, page
+from .requests import RequestError, is_loopback
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 20.0
+RETRY_AFTER_SECONDS: Final = 2
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+STATUS_OF: Final[Sequence[tuple[type[FamulusError], int]]] = (
+    (BlueprintNotFoundError, 404),
+    (RunNotFoundError, 404),
+    (BlueprintConflictError, 409),
+    (RunConflictError, 409),
+    (RunEndedError, 409),
+    (BlueprintError, 422),
+    (InputError, 422),
+    (OutputError, 413),
+    (RetryableError, 503),
+)
+
+
+def middlewares(settings: Settings) -> list[Middleware]:
+    """Outermost first."""
+    return [_secured, _answered, _guard(settings)]
+
+
+@web.middleware
+async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    response.headers.update(SECURITY_HEADERS)
+    response.headers.setdefault("Cache-Control", "no-cache" if request.path.startswith("/static/") else "no-store")
+    return response
+
+
+@web.middleware
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await handler(request)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        response = _error(request, error.status, _said_by_aiohttp(request, error))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception as error:  # noqa: BLE001  # the edge: everything becomes a response
+        return _response_to(request, error)
+
+
+def _response_to(request: web.Request, error: Exception) -> web.Response:
+    status = _status_of(error)
+    what = {"action": "request_failed", "path": request.path}
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request failed", exc_info=error, extra=what)
+        return _error(request, status, "this is an error of famulus; the log of the worker tells more")
+    message = f"no answer within {ANSWER_SECONDS:g} s: ask for less" if isinstance(error, TimeoutError) else str(error)
+    response = _error(request, status, message, problems=getattr(error, "problems", ()))
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning("request not answered: %s", message, extra=what)
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _status_of(error: Exception) -> int:
+    match error:
+        case RequestError():
+            return error.status
+        case WebError():
+            return int(error.code or 500)
+        case BadRecordError():
+            return 413 if error.code == "too_large" else 422
+        case TimeoutError():
+            return 503
+        case _:
+            return next((status for kind, status in STATUS_OF if isinstance(error, kind)), 500)
+
+
+def _guard(settings: Settings) -> Middleware:
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = URL(f"http://{request.host}").host or ""
+        if is_loopback(settings.web_host) and not settings.insecure and not is_loopback(host):
+            raise RequestError(f"this worker is not called {host[:80]!r}, only localhost", status=421)
+        if request.method not in SAFE_METHODS and not _is_same_origin(request):
+            raise RequestError("the request comes from a page of another site", status=403)
+        return await handler(request)
+
+    return guarded
+
+
+def _is_same_origin(request: web.Request) -> bool:
+    """Browsers say where a request comes from; programs do not, and nobody can make them send it."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or URL(origin).authority == request.host
+
+
+def _error(request: web.Request, status: int, message: str, *, problems: Sequence[str] = ()) -> web.Response:
+    if request.path.startswith(("/api/", "/health/")):
+        body: dict[str, Any] = {"status": status, "message": message}
+        return json_response({"error": {**body, "problems": problems} if problems else body}, status=status)
+    title = HTTPStatus(status).phrase
+    return page("error.html", status=status, title=title, message=message, problems=problems)
+
+
+def _said_by_aiohttp(request: web.Request, error: web.HTTPException) -> str:
+    match error:
+        case web.HTTPNotFound():
+            return f"there is nothing at {request.path[:200]}"
+        case web.HTTPMethodNotAllowed():
+            return f"{request.method} is not possible here, but {', '.join(sorted(error.allowed_methods))}"
+        case web.HTTPRequestEntityTooLarge():
+            return f"{error.text} (FAMULUS_WEB_MAX_BODY_BYTES)"
+        case _:
+            return error.text or error.reason

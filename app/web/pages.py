@@ -1,0 +1,113 @@
+"""Pages for people: all runs, and one of them. They need no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+from urllib.parse import quote
+
+from aiohttp import web as aiohttp_web
+from faust import web
+from yarl import URL
+
+from famulus.blueprint import to_mermaid
+from famulus.engine.reading import RunView, is_ended
+from famulus.flow.status import RunStatus
+from famulus.ids import BlueprintId, Digest, NodeId
+
+from .rendering import bars, page
+from .requests import REASON_CHARACTERS, run_id_of, runs_query
+from .sources import View, Window
+
+WINDOWS_SHOWN: Final = 30
+BAR_HEIGHT: Final = 40
+STEPS_SHOWN: Final = 500
+EVENTS_SHOWN: Final = 200
+BY_PAGE: Final = "web page"
+
+blueprint = web.Blueprint("pages")
+
+
+@blueprint.route("/", name="runs")
+class Runs(View):
+    async def get(self, request: Any) -> Any:
+        asked = runs_query(request.query)
+        now = self.sources.now()
+        runs = await self.sources.reader.recent(
+            limit=asked.limit, before=asked.before, status=asked.status, blueprint_id=asked.blueprint
+        )
+        older = URL("/").with_query(asked.parameters(before=runs[-1].created_at)) if len(runs) == asked.limit else None
+        return page(
+            "runs.html",
+            now=now,
+            runs=runs,
+            asked=asked,
+            older=None if older is None else str(older),
+            statuses=list(RunStatus),
+            board=self.sources.board.totals(),
+            throughput=_throughput(self.sources.throughput.latest(count=WINDOWS_SHOWN, now=now), now),
+            worker=self.sources.settings.worker,
+        )
+
+
+@blueprint.route("/runs/{run_id}", name="run")
+class Run(View):
+    async def get(self, _request: Any, run_id: str) -> Any:
+        known = run_id_of(run_id)
+        view = await self.sources.reader.show(known)
+        events = await self.sources.reader.events(known, limit=EVENTS_SHOWN)
+        return page(
+            "run.html",
+            now=self.sources.now(),
+            run=view.summary,
+            view=view,
+            steps=view.steps[:STEPS_SHOWN],
+            events=events,
+            events_shown=EVENTS_SHOWN,
+            is_ended=is_ended(view.summary.status),
+            drawing=await self._drawing(view),
+            api=f"/api/v1/runs/{known}",
+            blueprint_url=_blueprint_url(view),
+            reason_characters=REASON_CHARACTERS,
+        )
+
+    async def _drawing(self, view: RunView) -> str:
+        run = view.summary
+        graph = await self.sources.catalog.pinned(
+            Digest(view.digest), blueprint_id=BlueprintId(run.blueprint_id), version=run.version
+        )
+        statuses: Mapping[NodeId, str] = {step.node_id: step.status for step in view.steps}
+        return to_mermaid(graph.blueprint, statuses=statuses)
+
+
+@blueprint.route("/runs/{run_id}/cancel", name="cancel")
+class Cancel(View):
+    async def post(self, request: Any, run_id: str) -> Any:
+        """From the button of the page. That it was our page, the middleware has made sure of."""
+        known = run_id_of(run_id)
+        form = await request.post()
+        reason = str(form.get("reason") or "cancelled on the web page")[:REASON_CHARACTERS]
+        await self.sources.starter.cancel(known, by=BY_PAGE, reason=reason)
+        raise aiohttp_web.HTTPSeeOther(f"/runs/{known}")
+
+
+def _throughput(windows: Sequence[Window], now: float) -> dict[str, Any]:
+    """The windows as bars, and the mean of those that are over."""
+    over = windows[:-1]
+    seconds = sum(after.start - before.start for before, after in pairwise(windows))
+    heights = bars([window.steps for window in windows], height=BAR_HEIGHT)
+    return {
+        "bars": list(zip(windows, heights, strict=True)),
+        "height": BAR_HEIGHT,
+        "minutes": seconds / 60,
+        "steps": sum(window.steps for window in windows),
+        "runs": sum(window.runs for window in windows),
+        "steps_per_second": sum(window.steps for window in over) / seconds if seconds else 0.0,
+        "age": now - windows[-1].start if windows else 0.0,
+    }
+
+
+def _blueprint_url(view: RunView) -> str:
+    url = URL(f"/api/v1/blueprints/{quote(view.summary.blueprint_id, safe='')}", encoded=True)
+    return str(url.with_query(version=view.summary.version))
