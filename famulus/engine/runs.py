@@ -112,10 +112,13 @@ class Runs:
         return run_id in self._ended
 
     async def open(self, run_id: RunId, partition: int) -> Session | None:
-        """The session of a run that has not ended; ``None`` if it has (`has_ended` knows then) or does not exist."""
+        """The session of a run; ``None`` if it has ended (`has_ended` knows then) or does not exist.
+
+        A run whose end is still being written has a session: until that is done it may turn out otherwise.
+        """
         async with self._door(run_id):
             session = self.live(run_id) or await self._load(run_id, partition)
-        return None if session is None or session.run.status in RUN_ENDED else session
+        return None if session is None or self.has_ended(run_id) else session
 
     async def start(self, start: Start, partition: int) -> bool:
         """Create the run, and say whether there was none. One that is there takes note of a start that differs.

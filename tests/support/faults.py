@@ -26,6 +26,8 @@ class Machine:
         """Errors to raise once the next calls have done their work."""
         self.on_call: Callable[[str], object] = lambda _: None
         self.calls: list[str] = []
+        self.turns = 0
+        """How many turns of the event loop a call takes to its server, and its answer back."""
         self._running = asyncio.Event()
         self._running.set()
 
@@ -39,14 +41,19 @@ class Machine:
     async def through(self, name: str, call: Callable[[], Any]) -> Any:
         self.calls.append(name)
         self.on_call(name)
-        await self._running.wait()
+        await self._travel()
         if self.before[name]:
             raise self.before[name].popleft()
         result = await call()
-        await self._running.wait()
+        await self._travel()
         if self.after[name]:
             raise self.after[name].popleft()
         return result
+
+    async def _travel(self) -> None:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        await self._running.wait()
 
 
 class Through:

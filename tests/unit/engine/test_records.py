@@ -379,6 +379,36 @@ async def test_a_cancel_with_a_reason_of_a_megabyte_cancels() -> None:
         assert len(view.summary.reason or "") <= 2000
 
 
+@pytest.mark.parametrize(
+    "command", [{"type": "command", "command": "cancel", "run_id": "r"}, {"type": "wake", "run_id": "r"}]
+)
+async def test_a_command_that_comes_while_the_end_of_a_run_is_being_written_is_no_dead_letter(
+    command: dict[str, str],
+) -> None:
+    gate = asyncio.Event()
+
+    async def gated() -> None:
+        await gate.wait()
+
+    async with FaultyWorld({"gated": gated}, announce_seconds=0.0) as world:
+        await world.push(blueprint("b", {"a": "gated"}))
+        await world.start("b", "r")
+        await eventually(lambda: world.machine.calls.count("send_event") == 1)
+        world.machine.on_call = lambda name: world.machine.freeze() if name == "commit" else None
+        gate.set()
+        await eventually(lambda: world.machine.calls.count("commit") == 2)
+
+        await world.send(command, key="r")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        world.machine.on_call = lambda _: None
+        world.machine.thaw()
+
+        assert (await world.ended("r")).summary.status == "completed"
+        await eventually(lambda: not world.handling)
+        assert world.bus.dead_letters == []
+
+
 # -- hints -----------------------------------------------------------------------------------------------------------
 
 
