@@ -34,6 +34,8 @@ def dev(*, data: Path | None, port: int | None, nodes: str | None, blueprints: s
     """
     given = {"nodes": nodes, "blueprints": blueprints, "data_dir": data}
     settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
+    if workers > settings.partitions:
+        raise click.UsageError(f"--workers: there is work for {settings.partitions} at most (FAMULUS_PARTITIONS)")
     plan = Plan(
         data_dir=settings.data_dir, port=port, workers=workers, nodes=settings.nodes, blueprints=settings.blueprints
     )

@@ -91,3 +91,10 @@ def test_doctor_finds_nothing_broken_in_an_empty_folder(called_for_json: CallFor
 
     assert "fail" not in states.values()
     assert states["python"] == "ok"
+
+
+def test_dev_refuses_more_workers_than_there_are_partitions(call: Call) -> None:
+    result = call("dev", "--workers", "9")
+
+    assert result.exit_code == 2
+    assert "FAMULUS_PARTITIONS" in result.stderr
