@@ -23,10 +23,12 @@ from typing import Any, Final
 
 from bench.machine import ROOT, machine_facts
 from bench.site import KEYSPACE, Site, new_namespace, open_site, report
+from bench.worker_process import LOG_TAIL_BYTES
 from famulus.connect import migrate_schema
 
 REFERENCE: Final = "flowcraft"
 OURS: Final = "famulus"
+PEER_FILES: Final = "peer-files"
 INSTALL_SECONDS: Final = 300
 DRIVE_SECONDS: Final = 3600
 MORE_IS_BETTER: Final = ("nodes_per_s", "runs_per_s")
@@ -94,8 +96,14 @@ def _drive(peer: Path, site: Site, options: argparse.Namespace, *, reps: int) ->
             # Its workers are in its session and in no other: whatever ends it, they end too.
             _end_session(driver)
     if driver.returncode:
-        raise SystemExit(f"drive.mjs ended with code {driver.returncode}")
+        raise SystemExit(f"drive.mjs ended with code {driver.returncode}\n{_last_log(site)}")
     return json.loads(output)
+
+
+def _last_log(site: Site) -> str:
+    """The end of what the last worker said, before the folder is removed."""
+    logs = sorted((site.folder / PEER_FILES).glob("worker-*.log"), key=lambda path: path.stat().st_mtime)
+    return logs[-1].read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if logs else "no worker was started"
 
 
 def _end_session(driver: subprocess.Popen[str]) -> None:
@@ -107,7 +115,6 @@ def _end_session(driver: subprocess.Popen[str]) -> None:
 
 def _environment(site: Site, options: argparse.Namespace) -> dict[str, str]:
     pids = {"kafka": "KAFKA_PID", "cassandra": "CASSANDRA_PID", "valkey": "REDIS_PID"}
-    temporary = site.folder / "peer-files"
     return {
         **os.environ,
         "KAFKA": site.servers["KAFKA_BROKERS"],
@@ -115,7 +122,7 @@ def _environment(site: Site, options: argparse.Namespace) -> dict[str, str]:
         "CASSANDRA_DC": site.servers.get("CASSANDRA_DATACENTER", "datacenter1"),
         "REDIS": site.servers["REDIS_URL"],
         **{variable: str(site.server_pids[name]) for name, variable in pids.items() if name in site.server_pids},
-        "BENCH_TMP": str(temporary),
+        "BENCH_TMP": str(site.folder / PEER_FILES),
         "FAMULUS_CASSANDRA_KEYSPACE": KEYSPACE,
         "FAMULUS_BENCH_WORKER": json.dumps([sys.executable, str(ROOT / "bench" / "worker_ready.py"), options.app]),
         "BENCH_LOOP": options.loop,
