@@ -148,6 +148,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         park_missing_implementations=settings.missing_implementation == "park",
         taken_seconds=settings.taken_seconds,
         announce_seconds=settings.announce_seconds,
+        starts_at_once=settings.starts,
         handover_seconds=settings.handover_seconds,
         execution=ExecutionLimits(
             steps=settings.concurrency,

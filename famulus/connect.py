@@ -35,8 +35,10 @@ class Stores:
 async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     """Cassandra where contact points are set, else the SQLite file. Raises `StoreUnavailableError`, `SettingsError`."""
     async with AsyncExitStack() as stack:
-        yield await _open_cassandra(settings, stack) if settings.cassandra_contact_points else await _open_sqlite(
-            settings, stack
+        yield (
+            await _open_cassandra(settings, stack)
+            if settings.cassandra_contact_points
+            else await _open_sqlite(settings, stack)
         )
 
 

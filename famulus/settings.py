@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     threads: int = Field(16, ge=1, description="of these, `def` nodes")
     max_record_bytes: int = Field(1_000_000, ge=1)
     max_value_bytes: int = Field(900_000, ge=1, description="largest output or context value, as JSON")
+    starts: int = Field(64, ge=1, description="runs that are being started at the same time")
     intake_records: int = Field(4096, ge=1, description="records of the jobs topic that are handled at the same time")
     intake_window: int = Field(50_000, ge=1, description="records handled or waiting for an earlier one's end")
     taken_seconds: float = Field(2.0, gt=0, description="a step that runs longer is recorded as running")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from famulus.blueprint import Blueprint, build_graph, digest_of, encode_blueprint, parse_blueprint
@@ -19,12 +21,18 @@ LATEST_SECONDS: Final = 2.0
 """How long the newest version of a blueprint is remembered before the store is asked again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    at: float
+    graph: asyncio.Future[Graph]
+
+
 class Catalog:
     def __init__(self, store: BlueprintStore, now: Callable[[], float]) -> None:
         self._store = store
         self._now = now
         self._graphs: OrderedDict[Digest, Graph] = OrderedDict()
-        self._latest: dict[BlueprintId, tuple[float, Graph]] = {}
+        self._latest: dict[BlueprintId, _Latest] = {}
 
     async def register(self, blueprint: Blueprint) -> StoredBlueprint:
         """Store a blueprint under its id, version and digest; registering the same one again changes nothing.
@@ -52,11 +60,18 @@ class Catalog:
         if version is not None:
             return self._compiled(await self._store.by_version(blueprint_id, version), blueprint_id, version)
         known = self._latest.get(blueprint_id)
-        if known is not None and self._now() - known[0] < LATEST_SECONDS:
-            return known[1]
-        graph = self._compiled(await self._store.latest(blueprint_id), blueprint_id, None)
-        self._latest[blueprint_id] = (self._now(), graph)
-        return graph
+        if known is None or self._now() - known.at >= LATEST_SECONDS:
+            # Kept before it is there, so that a thousand starts at once ask the store once.
+            known = self._latest[blueprint_id] = _Latest(self._now(), asyncio.ensure_future(self._newest(blueprint_id)))
+        try:
+            return await asyncio.shield(known.graph)
+        except BaseException:
+            if self._latest.get(blueprint_id) is known:
+                del self._latest[blueprint_id]
+            raise
+
+    async def _newest(self, blueprint_id: BlueprintId) -> Graph:
+        return self._compiled(await self._store.latest(blueprint_id), blueprint_id, None)
 
     async def pinned(self, digest: Digest, *, blueprint_id: BlueprintId, version: str) -> Graph:
         """The very blueprint that a run started with. Raises `BlueprintNotFoundError`."""

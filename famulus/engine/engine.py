@@ -60,8 +60,10 @@ class EngineOptions:
     """A step that runs longer is recorded as running."""
     handover_seconds: float = 30.0
     """A record whose step runs longer is acknowledged; the next owner finds the step in the rows."""
-    announce_seconds: float = 0.01
+    announce_seconds: float = 0.25
     """How long hints and events wait for the topic; a step that is over by then needs no hint."""
+    starts_at_once: int = 64
+    """Runs that are being started. Under load a worker ends the runs that it has rather than begin all of them."""
     ended_remembered: int = 50_000
     """Runs that ended here lately: late hints for them cost no read."""
     loads_at_once: int = 32
@@ -96,6 +98,7 @@ class Engine:
             services,
             self.catalog,
             implementations=registry,
+            starts_at_once=options.starts_at_once,
             ended_remembered=options.ended_remembered,
             counts=self.counts,
         )

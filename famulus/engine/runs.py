@@ -43,6 +43,7 @@ class Runs:
         catalog: Catalog,
         *,
         implementations: Collection[str],
+        starts_at_once: int,
         ended_remembered: int,
         counts: Counter[str],
     ) -> None:
@@ -50,6 +51,7 @@ class Runs:
         self._services = services
         self._catalog = catalog
         self._implementations = implementations
+        self._starts = asyncio.Semaphore(starts_at_once)
         self._ended_remembered = ended_remembered
         self._counts = counts
         self._assigned = asyncio.Event()
@@ -127,13 +129,22 @@ class Runs:
         """
         async with self._door(start.run_id):
             session = self.live(start.run_id) or await self._load(start.run_id, partition)
-            if session is None:
-                await self._create(start, partition)
-                return True
-            difference = _difference(start, session.birth)
-            if difference is not None:
-                await session.report(StartRefused(detail=difference, at=self._services.clock.now()))
-            return False
+            if session is not None:
+                difference = _difference(start, session.birth)
+                if difference is not None:
+                    await session.report(StartRefused(detail=difference, at=self._services.clock.now()))
+                return False
+            await self._starts.acquire()
+            try:
+                begun = await self._create(start, partition)
+            except BaseException:
+                self._starts.release()
+                raise
+        try:
+            await begun
+        finally:
+            self._starts.release()
+        return True
 
     def ended(self, session: Session) -> None:
         """A run has come to its end: it needs no memory any more but that."""
@@ -141,7 +152,7 @@ class Runs:
         self._remember_ended(session.run_id)
         self._counts[f"runs_{session.run.status}"] += 1
 
-    async def _create(self, start: Start, partition: int) -> None:
+    async def _create(self, start: Start, partition: int) -> asyncio.Future[None]:
         tenure = await self.tenure_of(partition)
         graph = await self._catalog.find(start.blueprint_id, start.version)
         now = self._services.clock.now()
@@ -159,7 +170,7 @@ class Runs:
         session = Session(self._services, tenure, birth, partition, run, seals={}, unborn=True)
         self._sessions[start.run_id] = session
         self._counts["started"] += 1
-        await session.report(RunStarted(at=now))
+        return session.note(RunStarted(at=now))
 
     async def _load(self, run_id: RunId, partition: int) -> Session | None:
         """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""

@@ -94,7 +94,7 @@ class Session:
         Raises `OwnershipLostError` if the run is not this worker's any more: then nothing of it is certain.
         """
         self._check()
-        await self._note(fact)
+        await self.note(fact)
 
     async def resume(self) -> None:
         """Set going what is due of a run that was just loaded; returns when its hints are on the topic again."""
@@ -103,7 +103,7 @@ class Session:
             JoinCounted(step_id=step_id, counts=self.run.joins[step_id].counts, at=now)
             for step_id in self.run.pending_joins
         ]
-        reporters = [self._note(fact) for fact in pending]
+        reporters = [self.note(fact) for fact in pending]
         self._start(
             RunStep(step.step_id, step.node_id, step.attempt) for step in self.run.steps.values() if step.is_due
         )
@@ -120,7 +120,8 @@ class Session:
         if self._writer is not None:
             await asyncio.wait({self._writer})
 
-    def _note(self, fact: Fact) -> asyncio.Future[None]:
+    def note(self, fact: Fact) -> asyncio.Future[None]:
+        """As `report`, for who waits later: facts are taken in the order in which they are noted."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._inbox.append((fact, done))
         if self._writer is None:
