@@ -137,7 +137,7 @@ def _all_wait_at_the_gate(installation: Installation, run_ids: Sequence[str]) ->
 
 async def test_flushall_changes_nothing(installation: Installation, own_valkey: Server) -> None:
     url = f"redis://{own_valkey.address}/0"
-    workers = [installation.start_worker(REDIS_URL=url) for _ in range(2)]
+    workers = await installation.start_workers(2, REDIS_URL=url)
     run_ids = await installation.start_runs(RUNS)
 
     async with Redis.from_url(url) as redis:
@@ -152,7 +152,7 @@ async def test_flushall_changes_nothing(installation: Installation, own_valkey: 
 
 
 async def test_a_killed_valkey_changes_nothing(installation: Installation, own_valkey: Server) -> None:
-    workers = [installation.start_worker(REDIS_URL=f"redis://{own_valkey.address}/0") for _ in range(2)]
+    workers = await installation.start_workers(2, REDIS_URL=f"redis://{own_valkey.address}/0")
     run_ids = await half_done(installation, workers)
 
     own_valkey.process.stop(grace_seconds=0)

@@ -122,9 +122,9 @@ class Installation:
         self.workers.append(worker)
         return worker
 
-    async def start_workers(self, count: int) -> list[Worker]:
-        """Start workers and wait until each has partitions."""
-        started = [self.start_worker() for _ in range(count)]
+    async def start_workers(self, count: int, **environment: str) -> list[Worker]:
+        """Start workers and wait until each has its partitions."""
+        started = [self.start_worker(**environment) for _ in range(count)]
         await asyncio.gather(*(worker.ready() for worker in started))
         return started
 
@@ -158,23 +158,16 @@ class Installation:
             await asyncio.gather(*sent)
         return run_ids
 
-    async def dead_letters(self, count: int) -> list[Any]:
-        """So many records of the dead-letter topic, from all partitions, in no particular order."""
-        topic = f"{self.name}.dead"
+    async def dead_letter(self, key: bytes) -> Any:
+        """The record of the dead-letter topic that has this key, once it is there."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.servers["KAFKA_BROKERS"],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=16 * 1024 * 1024,
+            bootstrap_servers=self.servers["KAFKA_BROKERS"], enable_auto_commit=False, auto_offset_reset="earliest"
         )
-        found: list[Any] = []
-        async with consumer:
-            consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
-            async with asyncio.timeout(30):
-                while len(found) < count:
-                    for records in (await consumer.getmany(timeout_ms=500)).values():
-                        found += records
-        return found
+        async with consumer, asyncio.timeout(30):
+            consumer.assign([TopicPartition(f"{self.name}.dead", partition) for partition in range(PARTITIONS)])
+            while (record := await consumer.getone()).key != key:
+                pass
+            return record
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
