@@ -7,12 +7,20 @@ so that what its own code logs carries them too.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
 import structlog
 
 from famulus.settings import Settings
+
+
+class WithoutServiceNoise(logging.Filter):
+    """Drops what Faust's services say of their own starting and stopping, under the names of our modules."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
@@ -38,7 +46,15 @@ def logging_config(settings: Settings) -> dict[str, Any]:
                 ],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "famulus", "level": level}},
+        "filters": {"without_service_noise": {"()": WithoutServiceNoise}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "famulus",
+                "filters": [] if level == "DEBUG" else ["without_service_noise"],
+                "level": level,
+            }
+        },
         "loggers": {
             # Faust and its driver tell of every rebalance and subscription at this level.
             "faust": {"level": _at_least("WARNING", level)},

@@ -83,6 +83,7 @@ class Engine:
         self.executor = Executor(
             registry,
             now=ports.clock.now,
+            worker=options.worker,
             limits=options.execution,
             park_missing=options.park_missing_implementations,
         )

@@ -48,11 +48,13 @@ class Executor:
         registry: Registry,
         *,
         now: Callable[[], float],
+        worker: str,
         limits: ExecutionLimits,
         park_missing: bool,
     ) -> None:
         self.registry = registry
         self._now = now
+        self._worker = worker
         self._limits = limits
         self._park_missing = park_missing
         self._slots = Slots(in_all=limits.steps, per_run=limits.steps_per_run)
@@ -83,6 +85,7 @@ class Executor:
                 changes=self._settled_changes(changes),
                 started_at=started_at,
                 at=self._now(),
+                worker=self._worker,
             )
         except BaseException as error:
             # The node's own code may raise anything: SystemExit would stop the worker, and every worker after it.
@@ -162,6 +165,7 @@ class Executor:
             changes={},
             started_at=started_at,
             at=self._now(),
+            worker=self._worker,
         )
 
     def _failed(self, step: StepState, started_at: float, error: BaseException, changes: dict[str, Any]) -> StepFailed:
@@ -177,6 +181,7 @@ class Executor:
             changes=kept,
             started_at=started_at,
             at=self._now(),
+            worker=self._worker,
         )
 
 

@@ -127,6 +127,7 @@ class _Advance:
             reason=None,
             error=None,
             fired=tuple(delivery.route.index for delivery in deliveries),
+            worker=fact.worker,
             started_at=fact.started_at,
             ended_at=fact.at,
         )
@@ -205,6 +206,7 @@ class _Advance:
             attempt=attempt,
             error=fact.error,
             reason=_described(fact.error),
+            worker=fact.worker,
             started_at=fact.started_at,
         )
         self.event("step.retrying", self.about(known, attempt=attempt, ms=_ms(fact), reason=_described(fact.error)))
@@ -219,6 +221,7 @@ class _Advance:
             attempt=fact.attempt,
             error=error,
             reason=reason,
+            worker=fact.worker,
             started_at=fact.started_at,
             ended_at=fact.at,
         )

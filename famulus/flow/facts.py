@@ -50,6 +50,8 @@ class StepSucceeded:
     """Context keys the node has written; `ABSENT` means deleted."""
     started_at: float
     at: float
+    worker: str | None = None
+    """Who ran the attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class StepFailed:
     changes: Mapping[str, Any]
     started_at: float
     at: float
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

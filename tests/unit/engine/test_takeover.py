@@ -97,3 +97,16 @@ async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away
 
 def _taken() -> StepTaken:
     return StepTaken(step_id=StepId("gated"), attempt=1, worker="owner", started_at=0.0, at=0.0)
+
+
+async def test_an_outcome_says_which_worker_had_it() -> None:
+    async def one() -> int:
+        return 1
+
+    async def bad() -> None:
+        raise ValueError("no")
+
+    async with World({"one": one, "bad": bad}) as world:
+        view = await world.run(blueprint("b", {"good": "one", "bad": "bad"}))
+
+    assert {step.node_id: step.worker for step in view.steps} == {"good": "w1", "bad": "w1"}
