@@ -35,11 +35,11 @@ class Ready(View):
 
 
 async def _reasons_against(sources: Sources) -> list[str]:
+    if not sources.app.is_running:
+        return ["this worker has not opened its servers yet"]
     reasons = []
     if not sources.app.is_ready:
-        reasons.append(f"no partition of {sources.settings.jobs_topic} is assigned to this worker")
-        if not hasattr(sources.app, "engine"):
-            return reasons
+        reasons.append(f"it is not settled which partitions of {sources.settings.jobs_topic} this worker has")
     try:
         async with asyncio.timeout(STORE_SECONDS):
             await sources.runs.recent(limit=1)

@@ -75,6 +75,11 @@ def clock(at: float | None) -> str:
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def instant(at: float) -> str:
+    """UTC, to the millisecond."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
@@ -106,7 +111,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cut": cut, "clock": clock, "duration": duration, "json": as_json}
+    environment.filters |= {"cut": cut, "clock": clock, "instant": instant, "duration": duration, "json": as_json}
     environment.filters["json_paragraph"] = as_json_paragraph
     environment.tests["cut"] = is_cut
     environment.globals["CUT_PARAGRAPH"] = CUT_PARAGRAPH_CHARACTERS
