@@ -111,6 +111,10 @@ class FaultyWorld(World):
         for machine in self.machines.values():
             machine.thaw()
         await super().__aexit__(*error)
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:  # what engines that died have left behind
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     def assign(self, engine: Engine, partitions: Iterable[int]) -> None:
         """Give these partitions to an engine, and tell it; whoever had them is told nothing."""
