@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ async def test_any_name_is_served_where_that_is_meant(tmp_path: Path) -> None:
 def test_listening_to_strangers_must_be_meant(tmp_path: Path, host: str) -> None:
     settings = Settings(kafka_brokers="127.0.0.1:1", data_dir=tmp_path, web_host=host)
 
-    with pytest.raises(SettingsError, match="FAMULUS_WEB_HOST: .*FAMULUS_INSECURE=1"):
+    with pytest.raises(SettingsError, match=r"FAMULUS_WEB_HOST: .*FAMULUS_INSECURE=1"):
         create_app(settings, agents=agents, tables=tables)
 
 
@@ -141,8 +142,6 @@ async def test_what_went_wrong_inside_is_told_to_the_log_alone(
 
 async def test_a_request_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any, **__: Any) -> Any:
-        import asyncio
-
         await asyncio.Event().wait()
 
     monkeypatch.setattr("app.web.middleware.ANSWER_SECONDS", 0.05)
