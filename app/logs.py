@@ -60,6 +60,8 @@ def logging_config(settings: Settings) -> dict[str, Any]:
             "faust": {"level": _at_least("WARNING", level)},
             "mode": {"level": _at_least("WARNING", level)},
             "aiokafka": {"level": _at_least("WARNING", level)},
+            # Its traces of what it cannot reach; our own errors say it in a line.
+            "cassandra.cluster": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
             "cassandra": {"level": _at_least("WARNING", level)},
             "asyncio": {"level": _at_least("WARNING", level)},
         },

@@ -10,14 +10,15 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import faust
 
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
-from famulus.connect import open_joins, open_stores, read_blueprints, topic_specs
+from famulus.connect import Stores, open_joins, open_stores, read_blueprints, topic_specs
+from famulus.engine.backoff import Backoff
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.execution import ExecutionLimits
 from famulus.engine.reading import RunReader
@@ -27,6 +28,9 @@ from famulus.ports import Record
 from famulus.settings import Settings
 
 log = logging.getLogger(__name__)
+
+START_PATIENCE_SECONDS: Final = 30.0
+"""How long a server may be away when the worker starts, each; then the supervisor is to start the worker again."""
 
 
 class SystemClock:
@@ -73,11 +77,20 @@ class FamulusApp(faust.App):
         await super().on_first_start()
 
     async def on_start(self) -> None:
-        """Open everything that a record or a request may need."""
+        """Open everything that a record or a request may need. Servers that are starting too are waited for."""
+        try:
+            await self._open_ports()
+        except FamulusError as error:
+            # Raised as it is, it would be logged twice with the traces of all layers below. Its message says it all.
+            log.error("the worker cannot start: %s", error, extra={"action": "start_failed"})  # noqa: TRY400
+            raise SystemExit(1) from None
+        await super().on_start()
+
+    async def _open_ports(self) -> None:
         settings = self.settings
         specs = topic_specs(settings)
-        partitions = await ensure_topics(settings.kafka_brokers or "", specs)
-        stores = await self._open.enter_async_context(open_stores(settings))
+        partitions = await ensure_topics(settings.kafka_brokers or "", specs, patience=START_PATIENCE_SECONDS)
+        stores = await self._open_stores()
         joins = await self._open.enter_async_context(open_joins(settings))
         self.bus = KafkaBus(
             lambda: getattr(self.producer, "_producer", None),
@@ -101,11 +114,22 @@ class FamulusApp(faust.App):
         self.reader = RunReader(stores.runs, self.engine.catalog)
         for blueprint in read_blueprints(settings):
             await self.engine.catalog.register(blueprint)
-        await super().on_start()
+
+    async def _open_stores(self) -> Stores:
+        backoff = Backoff(first=0.5)
+        deadline = time.monotonic() + START_PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._open.enter_async_context(open_stores(self.settings))
+            except RetryableError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("waiting for the store: %s", error, extra={"action": "store_awaited"})
+                await asyncio.sleep(backoff.next())
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
-        if hasattr(self, "engine"):
+        if self.is_running:
             await self.engine.stop(0)
         await self._open.aclose()
 
@@ -121,6 +145,8 @@ class FamulusApp(faust.App):
         self.engine.revoked()
 
     async def _drain(self, *_: object, **_signal: Any) -> None:
+        if not self.is_running:
+            return
         self.engine.start_no_more()
         grace = self.settings.drain_seconds
         left, _attempts = await asyncio.gather(self.intake.drain(grace), self.engine.steps.attempts.wait(grace))
