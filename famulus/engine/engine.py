@@ -193,7 +193,7 @@ class Engine:
             self.counts["stale"] += 1
             return None
         session = self.runs.live(hint.run_id)
-        if session is None:
+        if session is None or self._is_early(session, hint):
             return self._handle_later(record, hint)
         task = self._due_attempt(session, hint.step_id)
         if task is None:
@@ -221,6 +221,8 @@ class Engine:
             return
         match job:
             case StepHint():
+                if self._is_early(session, job):
+                    await session.written()
                 task = self._due_attempt(session, job.step_id)
                 if task is not None:
                     await self._attend(job, record.partition, task)
@@ -242,6 +244,16 @@ class Engine:
     async def _handle_start(self, record: Record, start: Start) -> None:
         if not await self.runs.start(start, record.partition):
             self.counts["repeated_starts"] += 1
+
+    def _is_early(self, session: Session, hint: StepHint) -> bool:
+        """Whether the step may be due only by an outcome that is not stored yet: then it must not run yet."""
+        step = session.run.steps.get(hint.step_id)
+        return (
+            session.is_writing
+            and step is not None
+            and step.is_due
+            and self.steps.attempts.task_of(hint.run_id, hint.step_id) is None
+        )
 
     def _due_attempt(self, session: Session, step_id: StepId) -> asyncio.Task[None] | None:
         """The attempt of a step that is due, started if it does not run yet; ``None`` if the step is not due."""

@@ -115,6 +115,11 @@ class Session:
     def close(self) -> None:
         self.closed = True
 
+    @property
+    def is_writing(self) -> bool:
+        """What is in memory may be ahead of the store."""
+        return self._writer is not None
+
     async def written(self) -> None:
         """Wait until nothing of this session is on its way to the store."""
         if self._writer is not None:

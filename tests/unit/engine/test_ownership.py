@@ -7,10 +7,12 @@ from collections import Counter
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from support.faults import FaultyWorld
 from support.world import blueprint, eventually, outputs, statuses
 
+from famulus.engine.records import step_record
 from famulus.engine.seals import visible_events, visible_rows
 from famulus.errors import StoreUnavailableError
 from famulus.ids import NodeId, RunId, StepId, epoch_of
@@ -532,3 +534,33 @@ async def test_an_outcome_on_its_way_to_the_store_when_the_partition_comes_back_
         assert outputs(await world.ended("r")) == {"a": "a", "b": "b"}
         assert await world.completions("r") == {"a": 1, "b": 1}
         assert calls == ["a", "b"]
+
+
+async def test_no_node_runs_before_the_outcome_that_enables_it_is_recorded() -> None:
+    """A hint that an earlier owner left behind comes while the commit of the predecessor is on its way."""
+    calls: list[str] = []
+    gate = asyncio.Event()
+
+    async def work(ctx: NodeContext) -> None:
+        calls.append(ctx.node_id)
+        if ctx.node_id == "a":
+            await gate.wait()
+
+    async with FaultyWorld({"work": work}, announce_seconds=0.0) as world:
+        await world.push(blueprint("b", {"a": "work", "b": "work"}, ("a", "b")))
+        await world.start("b", "r")
+        await eventually(lambda: calls == ["a"] and world.machine.calls.count("send_event") == 1)
+        world.machine.on_call = lambda name: world.machine.freeze() if name == "commit" else None
+        gate.set()
+        await eventually(lambda: world.machine.calls.count("commit") == 2)
+
+        await world.send(msgspec.json.decode(step_record(RunId("r"), StepId("b"), 1)), key="r")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        before = list(calls)
+        world.machine.on_call = lambda _: None
+        world.machine.thaw()
+
+        await world.ended("r")
+        await eventually(lambda: not world.handling)
+        assert (before, calls) == (["a"], ["a", "b"])
