@@ -59,6 +59,11 @@ class Worker:
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
 
+    def page(self, path: str) -> str:
+        """What the views answer, as text."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
