@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import faust
 
 from famulus.settings import Settings
 from famulus.stacks.defaults import with_servers
-
-if TYPE_CHECKING:
-    from famulus.application.app.worker import FamulusApp  # type: ignore[import-not-found]  # only there in the wheel
 
 if not (Path(__file__).parent / "app").is_dir():
     __path__.append(str(Path(__file__).parents[2]))
 
 
-def compose(settings: Settings) -> FamulusApp:
+def compose(settings: Settings) -> faust.App:
     """Put the three folders together into a Faust application."""
     factory = importlib.import_module(f"{__name__}.app.factory")
-    made: FamulusApp = factory.create_app(
+    made: faust.App = factory.create_app(
         settings,
         agents=importlib.import_module(f"{__name__}.agents"),
         tables=importlib.import_module(f"{__name__}.tables"),
