@@ -46,7 +46,7 @@ class Runs(View):
             older=None if older is None else str(older),
             statuses=list(RunStatus),
             board=self.sources.board.totals(),
-            throughput=_throughput(self.sources.throughput.latest(count=WINDOWS_SHOWN, now=now), now),
+            throughput=_throughput(self.sources.throughput.latest(count=WINDOWS_SHOWN, now=now)),
             worker=self.sources.settings.worker,
         )
 
@@ -92,7 +92,7 @@ class Cancel(View):
         raise aiohttp_web.HTTPSeeOther(f"/runs/{known}")
 
 
-def _throughput(windows: Sequence[Window], now: float) -> dict[str, Any]:
+def _throughput(windows: Sequence[Window]) -> dict[str, Any]:
     """The windows as bars, and the mean of those that are over."""
     over = windows[:-1]
     seconds = sum(after.start - before.start for before, after in pairwise(windows))
@@ -104,7 +104,6 @@ def _throughput(windows: Sequence[Window], now: float) -> dict[str, Any]:
         "steps": sum(window.steps for window in windows),
         "runs": sum(window.runs for window in windows),
         "steps_per_second": sum(window.steps for window in over) / seconds if seconds else 0.0,
-        "age": now - windows[-1].start if windows else 0.0,
     }
 
 
