@@ -29,6 +29,9 @@ def main() -> None:
     given = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
     environment = {**foreign_environment(), **given, "FAMULUS_WEB_PORT": str(port), "FAMULUS_LOG_LEVEL": "warning"}
     command = worker_command(module, loop=os.environ.get("BENCH_LOOP", "aio"))
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # what Faust writes to a terminal must not precede READY in a line
     os.execve(command[0], command, environment)
 
 
