@@ -19,27 +19,27 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from famulus.adapters.kafka.bus import open_producer
 from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
-from famulus.stacks.ports import free_port
-from famulus.stacks.tansu import tansu
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 WORKER = Path(__file__).with_name("faust_worker.py")
 DEADLINE_SECONDS = 40.0
 
 
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param("embedded", marks=pytest.mark.embedded), pytest.param("real", marks=pytest.mark.real)],
+)
+def servers(request: pytest.FixtureRequest) -> str:
+    """Which servers: those of the session, Tansu and Kafka."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker: Tansu, or the one that FAMULUS_TEST_BROKERS names."""
-    given = os.environ.get("FAMULUS_TEST_BROKERS")
-    if given:
-        yield given
-        return
-    server = tansu(tmp_path_factory.mktemp("tansu"), free_port())
-    server.up(lambda _: None)
-    yield server.address
-    server.down()
+def brokers(request: pytest.FixtureRequest, servers: str) -> str:
+    """The address of a broker."""
+    return str(request.getfixturevalue(f"{servers}_servers")["KAFKA_BROKERS"])
 
 
 async def eventually(holds: Callable[[], Any], *, what: str, seconds: float = DEADLINE_SECONDS) -> Any:
@@ -61,6 +61,7 @@ class Cluster:
 
     brokers: str
     folder: Path
+    servers: str
     topic: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:8]}")
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -83,6 +84,7 @@ class Cluster:
         environment = {
             **os.environ,
             "TEST_BROKERS": self.brokers,
+            "TEST_SERVERS": self.servers,
             "TEST_TOPIC": self.topic,
             "TEST_FOLDER": str(self.folder),
             "TEST_DATADIR": str(self.folder / f"data-{number}"),
@@ -168,8 +170,8 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(brokers: str, tmp_path: Path) -> AsyncIterator[Cluster]:
-    cluster = Cluster(brokers, tmp_path)
+async def cluster(brokers: str, servers: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    cluster = Cluster(brokers, tmp_path, servers)
     yield cluster
     await cluster.stop()
 

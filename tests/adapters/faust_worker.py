@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TOPIC = os.environ.get("TEST_TOPIC", "")
 FOLDER = Path(os.environ.get("TEST_FOLDER", "."))
 DRAIN_SECONDS = 10.0
-TIMEOUTS = REAL_TIMEOUTS if "FAMULUS_TEST_BROKERS" in os.environ else EMBEDDED_TIMEOUTS
+TIMEOUTS = REAL_TIMEOUTS if os.environ.get("TEST_SERVERS") == "real" else EMBEDDED_TIMEOUTS
 
 
 def note(kind: str, name: str) -> None:

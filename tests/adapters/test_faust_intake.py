@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from conftest import Cluster
 
-pytestmark = [pytest.mark.embedded, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def short(count: int, *, milliseconds: int = 20) -> list[dict[str, Any]]:
@@ -143,7 +143,7 @@ async def test_a_table_is_recovered_from_its_changelog_through_this_transport(
     cluster: Cluster, eventually: Callable[..., Any]
 ) -> None:
     await cluster.create(partitions=4)
-    counted = type(cluster)(cluster.brokers, cluster.folder, topic=f"{cluster.topic}-seen")
+    counted = type(cluster)(cluster.brokers, cluster.folder, cluster.servers, topic=f"{cluster.topic}-seen")
     await counted.create(partitions=4)
     first = cluster.start_worker(table=True)
     await counted.send(*[b"apple"] * 50, partition=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,7 @@ from famulus.ids import RunId
 from famulus.ports import Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-pytestmark = pytest.mark.embedded
+    from collections.abc import AsyncIterator, Mapping
 
 
 class Topics:
@@ -149,10 +146,11 @@ async def test_workers_may_create_the_same_topics_at_the_same_time(brokers: str)
     assert counts == [{spec.name: 2 for spec in specs}] * 5
 
 
-@pytest.mark.skipif("FAMULUS_TEST_BROKERS" not in os.environ, reason="Tansu takes any name")
-async def test_a_topic_that_kafka_does_not_create_is_a_wrong_setting(brokers: str) -> None:
+@pytest.mark.real
+async def test_a_topic_that_kafka_does_not_create_is_a_wrong_setting(real_servers: Mapping[str, str]) -> None:
+    """Tansu takes any name."""
     with pytest.raises(SettingsError, match="Kafka refuses"):
-        await ensure_topics(brokers, [TopicSpec(name="not/a/name", partitions=1)], patience=5)
+        await ensure_topics(real_servers["KAFKA_BROKERS"], [TopicSpec(name="not/a/name", partitions=1)], patience=5)
 
 
 async def test_a_broker_that_is_away_is_named() -> None:
