@@ -163,7 +163,7 @@ class FamulusApp(faust.App):
             return
         except RetryableError as error:
             log.warning("open runs not looked after: %s", error, extra={"action": "reconcile_failed"})
-        except FamulusError:
+        except Exception:
             log.exception("open runs not looked after", extra={"action": "reconcile_failed"})
 
 
