@@ -51,6 +51,7 @@ async def test_only_our_routes_exist(site: Site) -> None:
         "/api/v1/runs",
         "/api/v1/runs/{run_id}",
         "/api/v1/runs/{run_id}/events",
+        "/api/v1/runs/{run_id}/summary",
         "/api/v1/runs/{run_id}/cancel",
         "/api/v1/blueprints",
         "/api/v1/blueprints/{blueprint_id}",

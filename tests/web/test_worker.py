@@ -33,6 +33,11 @@ async def http() -> AsyncIterator[ClientSession]:
         yield session
 
 
+def problems(worker: Worker) -> list[str]:
+    """What the log complains of, but for a Kafka that is so new that it has no coordinator of groups yet."""
+    return [line for line in worker.problems() if "GroupCoordinatorNotAvailable" not in line]
+
+
 async def start(http: ClientSession, worker: Worker, **body: Any) -> Any:
     async with http.post(f"{worker.url}/api/v1/runs", json={"blueprint_id": "fan10", **body}) as response:
         return {"status": response.status, **await response.json()}
@@ -83,7 +88,7 @@ async def test_runs_are_started_watched_and_counted_whichever_worker_is_asked(
     for worker in (first, third):
         worker.send(signal.SIGTERM)
         assert await worker.ended() == 0
-        assert worker.problems() == []
+        assert problems(worker) == []
 
 
 async def test_what_is_no_record_of_events_stops_no_counting(installation: Installation, http: ClientSession) -> None:
@@ -95,4 +100,4 @@ async def test_what_is_no_record_of_events_stops_no_counting(installation: Insta
     await start(http, worker, run_id="r1")
 
     await shows(http, worker, completed=1)
-    assert worker.problems() == []
+    assert problems(worker) == []
