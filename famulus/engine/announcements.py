@@ -9,7 +9,8 @@ the record itself is not acknowledged, and a crash brings it back. Events wait a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,9 @@ from famulus.engine.records import step_record
 from famulus.flow.decisions import RecordEvent, RunStep
 from famulus.ids import RunId, StepId
 from famulus.ports import Bus, RunBirth
+
+EVENTS_RECORD_BYTES: Final = 128 * 1024
+"""A run may skip 10,000 steps in one moment; no topic takes what is told of that as one record."""
 
 
 class Announcements:
@@ -71,8 +75,7 @@ class Announcements:
             sends = [
                 await self._bus.send_job(run_id, step_record(run_id, hint.step_id, hint.attempt)) for hint in hints
             ]
-            if events:
-                sends.append(await self._bus.send_event(run_id, self._events_record(run_id, events)))
+            sends += [await self._bus.send_event(run_id, record) for record in self._events_records(run_id, events)]
             for send in sends:
                 await send
         except BaseException as error:
@@ -85,15 +88,19 @@ class Announcements:
             if not reporter.done():
                 reporter.set_result(None)
 
-    def _events_record(self, run_id: RunId, events: list[RecordEvent]) -> bytes:
-        return msgspec.json.encode(
-            {
-                "run_id": run_id,
-                "blueprint_id": self._birth.blueprint_id,
-                "version": self._birth.version,
-                "events": [{"seq": event.seq, "type": event.type, "at": event.at, **event.data} for event in events],
-            }
-        )
+    def _events_records(self, run_id: RunId, events: Iterable[RecordEvent]) -> Iterator[bytes]:
+        about = {"run_id": run_id, "blueprint_id": self._birth.blueprint_id, "version": self._birth.version}
+        share: list[msgspec.Raw] = []
+        size = 0
+        for event in events:
+            told = msgspec.json.encode({"seq": event.seq, "type": event.type, "at": event.at, **event.data})
+            if share and size + len(told) > EVENTS_RECORD_BYTES:
+                yield msgspec.json.encode({**about, "events": share})
+                share, size = [], 0
+            share.append(msgspec.Raw(told))
+            size += len(told)
+        if share:
+            yield msgspec.json.encode({**about, "events": share})
 
 
 def fail(waiting: Iterable[asyncio.Future[None]], error: BaseException) -> None:

@@ -35,6 +35,8 @@ from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, Run
 log = logging.getLogger(__name__)
 
 FORWARDED_HEADER: Final = "famulus-forwarded-from"
+_RECORDED_AS_DUE: Final = frozenset({StepStatus.RUNNING, StepStatus.RETRYING})
+"""Whoever reads the row of such a step knows that it wants a worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class EngineOptions:
     taken_seconds: float = 2.0
     """A step that runs longer is recorded as running."""
     handover_seconds: float = 30.0
-    """A record whose step runs longer is acknowledged; the next owner finds the step in the rows."""
+    """A record whose step takes longer is acknowledged; the next owner finds the step in the rows."""
     announce_seconds: float = 0.25
     """How long hints and events wait for the topic; a step that is over by then needs no hint."""
     starts_at_once: int = 64
@@ -267,17 +269,23 @@ class Engine:
         return task
 
     async def _attend(self, hint: StepHint, partition: int, task: asyncio.Task[None]) -> None:
-        """Wait for the step to be recorded; a long one is handed over to its row."""
+        """Wait for the step to be recorded; one that takes long, or waits long for its turn, is left to its row."""
         while not task.done():
             await asyncio.wait({task}, timeout=self.options.handover_seconds)
             step = self._known_step(hint)
-            if step is not None and step.status is StepStatus.RUNNING and not task.done():
+            if step is not None and step.status in _RECORDED_AS_DUE and not task.done():
                 self.counts["handed_over"] += 1
                 return
         await self.runs.tenure_of(partition)
-        step = self._known_step(hint)
-        if step is not None and step.is_due and self.steps.attempts.task_of(hint.run_id, hint.step_id) is None:
+        if not self._is_over(hint):
             raise RetryableError(f"the attempt of {hint.step_id!r} in run {hint.run_id!r} was not recorded")
+
+    def _is_over(self, hint: StepHint) -> bool:
+        """Whether the step is known to be recorded, or its next attempt is under way."""
+        if self.runs.live(hint.run_id) is None:
+            return self.runs.has_ended(hint.run_id)
+        step = self._known_step(hint)
+        return step is None or not step.is_due or self.steps.attempts.task_of(hint.run_id, hint.step_id) is not None
 
     def _known_step(self, hint: StepHint) -> StepState | None:
         session = self.runs.live(hint.run_id)
