@@ -119,6 +119,8 @@ class Commit:
     head: RunHead
     stamp: Stamp
     first: bool = False
+    takes_over: bool = False
+    """The first commit of an owner that has loaded the run."""
     closes: bool = False
     """The run has reached a terminal status: it leaves the index of open runs."""
     steps: Sequence[StepRow] = ()
@@ -133,7 +135,8 @@ class RunStore(Protocol):
         """Write all rows of the batch, all or none of them. Rows with a higher stamp stay as they are.
 
         A first commit also enters the run into the index of open runs and of recent runs, before or with the batch,
-        so that no stored run is missing there; one that closes leaves the open index some time after the batch.
+        so that no stored run is missing there; one that closes leaves the open index some time after the batch. One
+        that takes over keeps the run in the open index against an earlier owner that closes it late.
         """
         ...
 

@@ -19,16 +19,13 @@ class Inherited:
     steps: tuple[StepRow, ...] = ()
     context: tuple[ContextRow, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.steps or self.context)
-
     def taken_over(self, commit: Commit) -> Commit:
         """The commit with these rows too, where it does not write them anew itself."""
         steps = {row.step_id: replace(row, stamp=commit.stamp) for row in self.steps}
         context = {row.key: replace(row, stamp=commit.stamp) for row in self.context}
         steps.update((row.step_id, row) for row in commit.steps)
         context.update((row.key, row) for row in commit.context)
-        return replace(commit, steps=tuple(steps.values()), context=tuple(context.values()))
+        return replace(commit, takes_over=True, steps=tuple(steps.values()), context=tuple(context.values()))
 
 
 def inherited_from(rows: RunRows) -> Inherited:

@@ -69,7 +69,8 @@ class Session:
     """Where the run's jobs are now; another one than at its birth, if the topic has got more partitions."""
     run: RunState
     seals: Mapping[int, int]
-    inherited: Inherited = field(default_factory=Inherited)
+    inherited: Inherited | None = None
+    """Until the first commit, for a run that was loaded."""
     unborn: bool = False
     """Nothing of the run is stored yet."""
     closed: bool = False
@@ -114,6 +115,7 @@ class Session:
 
     def close(self) -> None:
         self.closed = True
+        self.announcements.make_now()  # nothing is added any more, and a worker that stops has no time to wait
 
     @property
     def is_writing(self) -> bool:
@@ -204,7 +206,7 @@ class Session:
         commit = batch.commit(self.birth, self.run, seals=self.seals, stamp=stamp, at=self.services.clock.now())
         if self.unborn:
             commit = first(commit)
-        if self.inherited:
+        if self.inherited is not None:
             commit = self.inherited.taken_over(commit)
         backoff = Backoff()
         while True:
@@ -222,7 +224,7 @@ class Session:
                 await self.services.clock.sleep(delay)
             else:
                 self.unborn = False
-                self.inherited = Inherited()
+                self.inherited = None
                 # Whoever has the run now may have read it before this came: the reporters have to tell it again.
                 self._check()
                 return

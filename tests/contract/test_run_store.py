@@ -491,6 +491,18 @@ async def test_a_late_commit_does_not_lose_an_open_run(run_store: RunStore) -> N
     assert birth.run_id in await open_runs(run_store, birth.partition)
 
 
+async def test_an_earlier_owner_that_closes_a_run_late_does_not_lose_it(backend: Backend, namespace: str) -> None:
+    late = await backend.run_store(namespace)
+    birth = a_birth()
+    await late.commit(a_commit(birth, epoch=1, counter=1, first=True))
+    await late.commit(a_commit(birth, epoch=2, counter=1, takes_over=True))
+
+    await late.commit(a_commit(birth, epoch=1, counter=5, status="completed", closes=True))
+    await backend.close_clients()  # what a store does in the background is done then
+
+    assert birth.run_id in await open_runs(await backend.run_store(namespace), birth.partition)
+
+
 async def test_a_run_that_is_rerun_is_open_again(
     backend: Backend, namespace: str, request: pytest.FixtureRequest
 ) -> None:

@@ -48,12 +48,14 @@ class CassandraRunStore:
 
     async def commit(self, commit: Commit) -> None:
         writes = list(self._row_writes(commit))
+        # Before the batch, not with it: a crash between the two must leave an entry without a run, never the reverse.
         if commit.first:
-            # Before the batch, not with it: a crash between the two must leave an entry without a run, never a run
-            # without an entry.
             await asyncio.gather(
                 self._open.enter(commit.birth, commit.stamp), self._recent.enter(commit.birth, commit.stamp)
             )
+        elif commit.takes_over and not commit.closes:
+            # With a higher stamp, so that an earlier owner that ends the run too late does not remove the entry.
+            await self._open.enter(commit.birth, commit.stamp)
         await self._write(commit, writes)
         if commit.closes:
             self._open.leave(bucket_of(commit.birth), commit.birth.run_id, commit.stamp)
