@@ -9,6 +9,8 @@
     │   ├── RunNotFoundError
     │   ├── RunConflictError       the same run id with another input or blueprint
     │   ├── RunEndedError          a command for a run that has ended
+    │   ├── RunFailedError         the run whose result is awaited has failed; names the step
+    │   ├── RunCancelledError      the run whose result is awaited was cancelled
     │   ├── ExpressionError        a condition or transform that cannot be compiled or evaluated
     │   ├── InputError             what a node is given does not fit what it asks for
     │   ├── OutputError            what a node gave cannot be stored
@@ -18,6 +20,7 @@
         ├── StoreUnavailableError
         ├── JoinsUnavailableError
         ├── BusUnavailableError
+        ├── ApiUnavailableError    the HTTP API of famulus
         └── OwnershipLostError     the run belongs to another worker now
 
 A message says what happened, where, and what to do. The same facts stand as attributes.
@@ -28,7 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class FamulusError(Exception):
@@ -103,6 +106,29 @@ class RunEndedError(TerminalError):
         self.status = status
 
 
+class RunFailedError(TerminalError):
+    """A run has failed, and somebody awaits its result. ``error`` has type, message and traceback of the step."""
+
+    def __init__(
+        self, run_id: str, reason: str | None, *, step_id: str | None = None, error: Mapping[str, str] | None = None
+    ) -> None:
+        where = "" if step_id is None else f" at step {step_id!r}"
+        super().__init__(f"run {run_id!r} failed{where}: {reason or 'no reason is recorded'}")
+        self.run_id = run_id
+        self.reason = reason
+        self.step_id = step_id
+        self.error = error
+
+
+class RunCancelledError(TerminalError):
+    """A run was cancelled, and somebody awaits its result. Not `asyncio.CancelledError`: the caller goes on."""
+
+    def __init__(self, run_id: str, reason: str | None) -> None:
+        super().__init__(f"run {run_id!r} was cancelled: {reason or 'no reason is recorded'}")
+        self.run_id = run_id
+        self.reason = reason
+
+
 class ExpressionError(TerminalError):
     def __init__(self, message: str, *, expression: str) -> None:
         super().__init__(f"{message} in expression {expression[:200]!r}")
@@ -137,6 +163,10 @@ class JoinsUnavailableError(RetryableError):
 
 class BusUnavailableError(RetryableError):
     """The broker did not acknowledge a record; it may or may not be on the topic."""
+
+
+class ApiUnavailableError(RetryableError):
+    """The HTTP API of famulus did not answer; what was asked for may or may not have happened."""
 
 
 class OwnershipLostError(RetryableError):

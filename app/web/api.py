@@ -71,6 +71,14 @@ class Run(View):
         return json_response({**view.as_json(), "links": _links(view.summary.run_id)})
 
 
+@blueprint.route("/runs/{run_id}/summary", name="summary")
+class Summary(View):
+    async def get(self, _request: Any, run_id: str) -> Any:
+        """Where a run stands: cheap, however many steps it has."""
+        summary, _ = await self.sources.reader.summary(run_id_of(run_id))
+        return json_response(_run(summary))
+
+
 @blueprint.route("/runs/{run_id}/events", name="events")
 class Events(View):
     async def get(self, request: Any, run_id: str) -> Any:

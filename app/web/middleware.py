@@ -104,7 +104,7 @@ def _response_to(request: web.Request, error: Exception) -> web.Response:
         log.error("request failed", exc_info=error, extra=what)
         return _error(request, status, "this is an error of famulus; the log of the worker tells more")
     message = f"no answer within {ANSWER_SECONDS:g} s: ask for less" if isinstance(error, TimeoutError) else str(error)
-    response = _error(request, status, message, problems=getattr(error, "problems", ()))
+    response = _error(request, status, message, problems=getattr(error, "problems", ()), error=error)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("request not answered: %s", message, extra=what)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -146,12 +146,27 @@ def _is_same_origin(request: web.Request) -> bool:
     return origin is None or URL(origin).authority == request.host
 
 
-def _error(request: web.Request, status: int, message: str, *, problems: Sequence[str] = ()) -> web.Response:
+def _error(
+    request: web.Request,
+    status: int,
+    message: str,
+    *,
+    problems: Sequence[str] = (),
+    error: Exception | None = None,
+) -> web.Response:
     if request.path.startswith(("/api/", "/health/")):
         body: dict[str, Any] = {"status": status, "message": message}
+        if isinstance(error, FamulusError):
+            # Ours are for programs too: `famulus.client` raises them again.
+            body |= {"type": type(error).__name__, "attributes": _attributes(error)}
         return json_response({"error": {**body, "problems": problems} if problems else body}, status=status)
     title = HTTPStatus(status).phrase
     return page("error.html", status=status, title=title, message=message, problems=problems)
+
+
+def _attributes(error: FamulusError) -> dict[str, Any]:
+    """The facts of an error: texts, numbers, lists of texts."""
+    return {name: v for name, v in vars(error).items() if isinstance(v, str | int | float | tuple | None)}
 
 
 def _said_by_aiohttp(request: web.Request, error: web.HTTPException) -> str:

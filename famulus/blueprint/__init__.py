@@ -1,7 +1,9 @@
 """What a workflow is: values, JSON, structure, expressions, linter, drawing. Pure: no I/O, no clock, no randomness."""
 
 from famulus.blueprint.analysis import Analysis, analyse
+from famulus.blueprint.checking import check_blueprint
 from famulus.blueprint.codec import digest_of, encode_blueprint, parse_blueprint
+from famulus.blueprint.differences import Change, differences
 from famulus.blueprint.drawing import to_mermaid
 from famulus.blueprint.expressions import Expression, compile_expression
 from famulus.blueprint.graph import Graph, Route, build_graph
@@ -15,6 +17,7 @@ __all__ = [
     "BUILT_INS",
     "Analysis",
     "Blueprint",
+    "Change",
     "Edge",
     "Expression",
     "Graph",
@@ -25,7 +28,9 @@ __all__ = [
     "Route",
     "analyse",
     "build_graph",
+    "check_blueprint",
     "compile_expression",
+    "differences",
     "digest_of",
     "encode_blueprint",
     "is_true",

@@ -17,9 +17,9 @@ import famulus
 from famulus.blueprint import ABSENT
 from famulus.cli import watching
 from famulus.cli.local import Local, Plan, running
-from famulus.cli.servers import open_bus
 from famulus.cli.stopping import StopRequest, stop_request
 from famulus.cli.terminal import one_line, plain
+from famulus.client.servers import open_bus
 from famulus.connect import open_stores
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader, RunView
@@ -71,7 +71,7 @@ def demo(*, folder: Path | None, keep: bool, out: Path | None, port: int | None)
 
 async def _digest(local: Local, folder: Path, out: Path, stop: StopRequest, console: Console) -> RunView:
     settings = local.settings
-    async with open_stores(settings) as stores, open_bus(settings) as bus:
+    async with open_stores(settings) as stores, open_bus(settings, client_id="famulus-cli") as bus:
         catalog = Catalog(stores.blueprints, time.time)
         reader = RunReader(stores.runs, catalog)
         started = await RunStarter(stores.runs, catalog, bus).start(

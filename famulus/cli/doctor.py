@@ -21,9 +21,9 @@ from rich.text import Text
 
 from famulus.adapters.cassandra import CassandraDatabase
 from famulus.adapters.kafka.inspection import TopicFacts, inspect
-from famulus.cli.servers import embedded_addresses
 from famulus.cli.terminal import json_option, plain, print_json
 from famulus.cli.workers import answers
+from famulus.client.servers import embedded_addresses
 from famulus.connect import open_stores, read_blueprints, topic_specs
 from famulus.errors import FamulusError
 from famulus.nodes import load_registry

@@ -15,15 +15,17 @@ import click
 import msgspec
 from rich.console import Console
 
+from famulus.blueprint import to_mermaid
 from famulus.cli import watching
-from famulus.cli.servers import open_bus, open_existing_stores, reachable
+from famulus.cli.servers import open_existing_stores
 from famulus.cli.story import runs_table, story
 from famulus.cli.terminal import json_option, plain, print_json
+from famulus.client.servers import open_bus, reachable
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import EventView, RunReader
 from famulus.engine.starting import RunStarter, Started, StartOutcome
 from famulus.flow.status import RunStatus
-from famulus.ids import BlueprintId, RunId
+from famulus.ids import BlueprintId, Digest, RunId
 from famulus.settings import Settings
 
 T = TypeVar("T")
@@ -57,10 +59,11 @@ def start(
 
 @run.command()
 @id_argument
+@click.option("--mermaid", is_flag=True, help="Print a Mermaid flowchart, coloured by where each step stands.")
 @json_option
-def show(*, run_id: str, as_json: bool) -> None:
+def show(*, run_id: str, mermaid: bool, as_json: bool) -> None:
     """Tell the story of a run: where it stands, its steps, what happened when."""
-    asyncio.run(_show(RunId(run_id), as_json=as_json))
+    asyncio.run(_draw(RunId(run_id)) if mermaid else _show(RunId(run_id), as_json=as_json))
 
 
 @run.command()
@@ -130,7 +133,7 @@ async def _reader(settings: Settings) -> AsyncIterator[RunReader]:
 @asynccontextmanager
 async def _starter(settings: Settings) -> AsyncIterator[tuple[RunStarter, RunReader]]:
     settings = reachable(settings)
-    async with open_existing_stores(settings) as stores, open_bus(settings) as bus:
+    async with open_existing_stores(settings) as stores, open_bus(settings, client_id="famulus-cli") as bus:
         catalog = Catalog(stores.blueprints, time.time)
         starter = RunStarter(stores.runs, catalog, bus, max_record_bytes=settings.max_record_bytes)
         yield starter, RunReader(stores.runs, catalog)
@@ -173,6 +176,15 @@ async def _show(run_id: RunId, *, as_json: bool) -> None:
             print_json({**view.as_json(), "events": [event.as_json() async for event in _all_events(reader, run_id)]})
             return
         Console().print(story(view, events, more_events=len(events) == EVENTS_SHOWN))
+
+
+async def _draw(run_id: RunId) -> None:
+    async with open_existing_stores(Settings.load()) as stores:
+        catalog = Catalog(stores.blueprints, time.time)
+        view = await RunReader(stores.runs, catalog).show(run_id)
+        blueprint_id, version = BlueprintId(view.summary.blueprint_id), view.summary.version
+        graph = await catalog.pinned(Digest(view.digest), blueprint_id=blueprint_id, version=version)
+    click.echo(to_mermaid(graph.blueprint, statuses={step.node_id: step.status for step in view.steps}), nl=False)
 
 
 async def _all_events(reader: RunReader, run_id: RunId) -> AsyncIterator[EventView]:

@@ -38,6 +38,13 @@ class TestStoredRuns:
         assert shown["context"]["hi"] == "hello ada"
         assert [event["type"] for event in shown["events"]] == ["run.started", "step.completed", "run.completed"]
 
+    def test_show_draws_the_run_with_where_its_steps_stand(self, call: Call) -> None:
+        drawn = call("run", "show", "--mermaid", "bad").stdout
+
+        assert drawn.startswith("flowchart TD\n")
+        assert "class n0 failed" in drawn
+        assert "class n1 skipped" in drawn
+
     @pytest.mark.parametrize("run_id", ["odd", "bad"])
     @pytest.mark.parametrize("form", [[], ["--json"]])
     def test_nothing_in_the_data_steers_the_terminal(self, call: Call, run_id: str, form: list[str]) -> None:

@@ -195,6 +195,7 @@ async def test_an_unknown_run_is_not_found(site: Site, path: str) -> None:
     body = await site.json(f"{RUNS}/nobody{path}", status=404)
 
     assert "'nobody' does not exist" in body["error"]["message"]
+    assert (body["error"]["type"], body["error"]["attributes"]) == ("RunNotFoundError", {"run_id": "nobody"})
 
 
 @pytest.mark.parametrize("run_id", ["a%20b", "%3Cb%3E", "%00", "a%2Fb", "x" * 129])

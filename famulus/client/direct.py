@@ -1,0 +1,54 @@
+"""The transport over the jobs topic and the store: no worker has to be reached, only to be there some time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from famulus.blueprint import Blueprint
+from famulus.engine.catalog import Catalog
+from famulus.engine.reading import EventView, RunReader, RunSummary, RunView
+from famulus.engine.starting import RunStarter, StartOutcome
+from famulus.ids import BlueprintId, RunId
+from famulus.ports import StoredBlueprint
+
+START_SECONDS: Final = 5.0
+"""As long as the HTTP API waits for a worker to record the run."""
+
+
+class DirectTransport:
+    """Keeps `famulus.client.Transport`."""
+
+    def __init__(self, reader: RunReader, starter: RunStarter, catalog: Catalog) -> None:
+        self._reader = reader
+        self._starter = starter
+        self._catalog = catalog
+
+    async def start(
+        self, blueprint_id: BlueprintId, *, version: str | None, input: dict[str, Any], run_id: RunId
+    ) -> StartOutcome:
+        started = await self._starter.start(
+            blueprint_id, version=version, input=input, run_id=run_id, patience_seconds=START_SECONDS
+        )
+        return started.outcome
+
+    async def cancel(self, run_id: RunId, *, by: str, reason: str) -> RunSummary:
+        return await self._starter.cancel(run_id, by=by, reason=reason)
+
+    async def summary(self, run_id: RunId) -> RunSummary:
+        summary, _ = await self._reader.summary(run_id)
+        return summary
+
+    async def view(self, run_id: RunId) -> RunView:
+        return await self._reader.show(run_id)
+
+    async def events(self, run_id: RunId, *, after: int, limit: int) -> Sequence[EventView]:
+        return await self._reader.events(run_id, after=after, limit=limit)
+
+    async def recent(
+        self, *, limit: int, before: float | None, status: str | None, blueprint_id: str | None
+    ) -> Sequence[RunSummary]:
+        return await self._reader.recent(limit=limit, before=before, status=status, blueprint_id=blueprint_id)
+
+    async def push(self, blueprint: Blueprint) -> StoredBlueprint:
+        return await self._catalog.register(blueprint)
