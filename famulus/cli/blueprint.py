@@ -1,4 +1,4 @@
-"""``famulus blueprint``: lint, draw, register and list blueprints."""
+"""``famulus blueprint``: lint, draw, compare, register and list blueprints."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ from rich.table import Table
 from rich.text import Text
 
 from famulus.blueprint import (
+    ABSENT,
     Blueprint,
+    Change,
     Issue,
     analyse,
+    differences,
+    digest_of,
     encode_blueprint,
     lint_document,
     parse_blueprint,
     to_mermaid,
 )
-from famulus.cli.terminal import clock_text, json_option, one_line, plain, print_json
+from famulus.cli.terminal import clock_text, json_option, one_line, plain, print_json, value_text
 from famulus.connect import open_stores
 from famulus.engine.catalog import Catalog
-from famulus.errors import BlueprintError
+from famulus.errors import BlueprintError, BlueprintNotFoundError
 from famulus.ids import BlueprintId
 from famulus.nodes import load_registry
 from famulus.ports import StoredBlueprint
 from famulus.settings import Settings
 
 DIGEST_SHOWN: Final = 12
+SIGNS: Final = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 files_argument = click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="FILE..."
@@ -41,7 +46,7 @@ files_argument = click.argument(
 
 @click.group()
 def blueprint() -> None:
-    """Lint, draw, register and list blueprints."""
+    """Lint, draw, compare, register and list blueprints."""
 
 
 @blueprint.command()
@@ -83,6 +88,26 @@ def show(*, source: str, version: str | None, mermaid: bool, as_json: bool) -> N
         print_json(msgspec.json.decode(encode_blueprint(found)))
     else:
         _print_blueprint(found)
+
+
+@blueprint.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@json_option
+def diff(*, before: str, after: str, as_json: bool) -> None:
+    """Compare two blueprints by nodes, edges and fields. Exit code 1 if they differ.
+
+    A and B are files, ids of registered blueprints, or ID@VERSION.
+    """
+    old, new = _source(before), _source(after)
+    changes = differences(old, new)
+    if as_json:
+        sides = {"before": _identity(old), "after": _identity(new)}
+        print_json({**sides, "differ": bool(changes), "changes": [change.as_json() for change in changes]})
+    else:
+        _print_changes(changes)
+    if changes:
+        raise click.exceptions.Exit(1)
 
 
 @blueprint.command()
@@ -142,6 +167,21 @@ async def _find(blueprint_id: str, version: str | None) -> Blueprint:
         return (await Catalog(stores.blueprints, time.time).find(BlueprintId(blueprint_id), version)).blueprint
 
 
+def _source(source: str) -> Blueprint:
+    return _read(Path(source)) if Path(source).is_file() else asyncio.run(_find_version(source))
+
+
+async def _find_version(source: str) -> Blueprint:
+    """An id, or an id with a version behind the last ``@``; an id may hold one too."""
+    blueprint_id, at, version = source.rpartition("@")
+    try:
+        return await _find(source, None)
+    except BlueprintNotFoundError:
+        if not (blueprint_id and at and version):
+            raise
+    return await _find(blueprint_id, version)
+
+
 async def _register(blueprints: Sequence[Blueprint]) -> list[StoredBlueprint]:
     async with open_stores(Settings.load()) as stores:
         catalog = Catalog(stores.blueprints, time.time)
@@ -160,6 +200,23 @@ def _stored_json(stored: StoredBlueprint) -> dict[str, Any]:
         "digest": stored.digest,
         "registered_at": stored.registered_at,
     }
+
+
+def _identity(found: Blueprint) -> dict[str, Any]:
+    return {"id": found.id, "version": found.version, "digest": digest_of(found)}
+
+
+def _print_changes(changes: Sequence[Change]) -> None:
+    if not changes:
+        click.echo("No difference.")
+    for change in changes:
+        sign, colour = SIGNS[change.kind]
+        click.secho(f"{sign} {change.part} {one_line(change.name)}", fg=colour, bold=True)
+        for field in change.fields:
+            values = [value_text(value) for value in (field.before, field.after) if value is not ABSENT]
+            sign = "" if len(values) > 1 else "+ " if field.before is ABSENT else "- "
+            shown = sign if change.kind == "changed" else ""
+            click.echo(f"    {shown}{one_line(field.path)}: {' -> '.join(values)}")
 
 
 def _print_issues(found: Sequence[tuple[Path, Sequence[Issue]]]) -> None:

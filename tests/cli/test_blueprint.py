@@ -103,3 +103,43 @@ def test_unknown_blueprint_is_said_to_be_unknown(call: Call) -> None:
 
     assert result.exit_code == 1
     assert "'nobody' is not registered" in result.stderr
+
+
+class TestDiff:
+    def test_two_files(self, call: Call, good: str, own_folder: Path) -> None:
+        changed = {**GOOD, "nodes": [{"id": "a", "uses": "z\u001b[2J"}, GOOD["nodes"][1], {"id": "c", "uses": "x"}]}
+        (own_folder / "changed.json").write_text(json.dumps(changed))
+
+        result = call("blueprint", "diff", good, "changed.json")
+
+        assert result.exit_code == 1
+        for line in ("~ node a", "uses: ", "+ node c"):
+            assert line in result.stdout
+        assert "\x1b[2J" not in result.stdout
+
+    def test_what_is_the_same_has_no_difference(self, call: Call, good: str) -> None:
+        result = call("blueprint", "diff", good, good)
+
+        assert (result.exit_code, result.stdout) == (0, "No difference.\n")
+
+    def test_versions_of_a_registered_one_as_json(self, call: Call, own_folder: Path) -> None:
+        for version, blueprint_id in (("1", "b@home"), ("2", "b@home")):
+            nodes = [{"id": "a", "uses": f"x{version}"}]
+            document = {"id": blueprint_id, "metadata": {"version": version}, "nodes": nodes}
+            (own_folder / f"{version}.json").write_text(json.dumps(document))
+        assert call("blueprint", "push", "1.json", "2.json").exit_code == 0
+
+        result = call("blueprint", "diff", "b@home@1", "b@home", "--json")
+
+        told = json.loads(result.stdout)
+        assert (result.exit_code, told["differ"]) == (1, True)
+        assert (told["before"]["version"], told["after"]["version"]) == ("1", "2")
+        assert [change["part"] for change in told["changes"]] == ["blueprint", "node"]
+        assert told["changes"][1]["fields"] == [{"path": "uses", "before": "x1", "after": "x2"}]
+
+    @pytest.mark.parametrize("source", ["nobody", "nobody@1", "@"])
+    def test_what_is_not_registered_is_said_to_be_unknown(self, call: Call, good: str, source: str) -> None:
+        result = call("blueprint", "diff", good, source)
+
+        assert result.exit_code == 1
+        assert "is not registered" in result.stderr

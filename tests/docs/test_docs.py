@@ -1,8 +1,8 @@
 """What the documents say is so: their code runs, their links lead somewhere, what they name exists.
 
 Blocks are marked by a comment on the line before them: `<!-- file: hello.py -->` is a file of the page,
-`<!-- run: hello.json RUN_ID INPUT -->` the context at the end of a run of it, and `<!-- compiles -->` is code that is
-compiled and not run.
+`<!-- run: hello.json RUN_ID INPUT -->` the context at the end of a run of it, `<!-- printed by: hello.py -->` what a
+client of a worker prints, and `<!-- compiles -->` is code that is compiled and not run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from support.site import open_site
 from support.world import World
 
 from famulus.blueprint import lint_document
@@ -74,8 +75,8 @@ def documented_runs() -> list[DocumentedRun]:
     ]
 
 
-def registry_of(files: dict[str, str], folder: Path) -> Registry:
-    registry = Registry()
+def registry_of(files: dict[str, str], folder: Path, registry: Registry | None = None) -> Registry:
+    registry = registry or Registry()
     for name, text in files.items():
         if name.endswith(".py"):
             path = folder / name
@@ -121,6 +122,28 @@ async def test_documented_run_ends_as_the_page_says(documented: DocumentedRun, t
 
     assert run.summary.status == "completed"
     assert run.context == documented.context
+
+
+async def test_documented_client_prints_what_the_page_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = ROOT / "docs/howto/client.md"
+    (printed,) = [block for block in blocks(page) if block.mark.startswith("printed by: ")]
+    files = files_of(page)
+    async with open_site(tmp_path) as site:
+        registry_of({"nodes.py": files["nodes.py"]}, tmp_path, site.world.registry)
+        client: dict[str, Any] = {"__name__": "documented"}
+        text = files[printed.mark.removeprefix("printed by: ")]
+        exec(text.replace("http://127.0.0.1:6066", str(site.client.make_url("/"))), client)
+        await client["main"]()
+
+    assert capsys.readouterr().out == printed.text
+
+
+def test_documented_flow_prints_the_blueprint_of_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    files = files_of(ROOT / "docs/howto/build-in-python.md")
+
+    exec(files["order_flow.py"], {"__name__": "__main__"})
+
+    assert capsys.readouterr().out == files["order.json"]
 
 
 @pytest.mark.parametrize("page", FIRST_PAGES, ids=lambda page: page.name)

@@ -1,0 +1,39 @@
+"""Clients and builders as a user would write them. Never run: mypy must accept it, and refuse what is marked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from famulus.blueprint import Blueprint
+from famulus.builder import Flow, flow, step
+from famulus.client import EventView, Famulus, Run, RunFailedError, RunView
+
+made: Flow = (
+    flow("f").node("a", uses="x", timeout=timedelta(seconds=1)).fan_out(step("b", uses="y"), step("c", uses="y"))
+)
+blueprint: Blueprint = made.then("d", uses="z", when="result.output.ok").blueprint()
+
+
+async def use() -> dict[str, Any]:
+    async with Famulus.connect() as here, Famulus.http("http://127.0.0.1:6066") as there:
+        await here.push(blueprint)
+        run: Run = await there.start("f", {"n": 1}, run_id="r1")
+        view: RunView = await run.view()
+        async for event in here.run(view.summary.run_id).events(after=3):
+            known: EventView = event
+            print(known.seq)
+        await run.cancel(reason="enough", by="ada")
+        for each in await here.list(status="failed"):
+            print(each.run_id)
+        try:
+            return await run.result(timeout=5)
+        except RunFailedError as error:
+            print(error.step_id)
+            raise
+
+
+async def misuse(famulus: Famulus) -> None:
+    await famulus.start("f", None, "1")  # type: ignore[call-arg]
+    await famulus.run(17).result()  # type: ignore[arg-type]
+    flow("f").node("a")  # type: ignore[call-arg]

@@ -1,0 +1,191 @@
+"""The builder makes the JSON that one would have written, and says everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from famulus.blueprint import digest_of, parse_blueprint
+from famulus.builder import Flow, Step, flow, step
+from famulus.errors import BlueprintError
+
+NAMES = st.text("abcxyz-_. ü\"'", min_size=1, max_size=6)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+OPTIONS = st.fixed_dictionaries(
+    {"uses": NAMES},
+    optional={
+        "params": st.dictionaries(NAMES, JSON_VALUES, max_size=3),
+        "inputs": NAMES | st.dictionaries(NAMES, NAMES, max_size=3),
+        "retries": st.integers(0, 9),
+        "retry_delay": st.floats(0, 1e6) | st.timedeltas(timedelta(0), timedelta(days=9)),
+        "timeout": st.floats(0, 1e6),
+        "join": st.sampled_from(["all", "any"]),
+    },
+)
+EDGE = st.fixed_dictionaries(
+    {}, optional={"when": st.just("result.output.ok"), "action": NAMES, "transform": st.just("input.id")}
+)
+
+
+def config_of(made: Flow) -> Any:
+    return json.loads(made.to_json())["nodes"][0].get("config")
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> Flow:
+    """Chains and fan-outs, in which every node is reached."""
+    ids = draw(st.lists(NAMES, min_size=1, max_size=8, unique=True))
+    version = draw(st.none() | st.just("7"))
+    made = flow("drawn", version=version, metadata=draw(st.dictionaries(st.just("owner"), NAMES)))
+    made = made.node(ids.pop(0), **draw(OPTIONS))
+    while ids:
+        width = draw(st.integers(1, len(ids)))
+        steps, ids = [step(each, **draw(OPTIONS), **draw(EDGE)) for each in ids[:width]], ids[width:]
+        made = made.fan_out(*steps) if len(steps) > 1 else chained(made, steps[0], draw)
+    return made
+
+
+def chained(made: Flow, one: Step, draw: st.DrawFn) -> Flow:
+    return made.then(one.node["id"], **draw(OPTIONS), **draw(EDGE))
+
+
+@given(flows())
+def test_the_json_is_the_blueprint(made: Flow) -> None:
+    built = made.blueprint()
+
+    read = parse_blueprint(made.to_json())
+
+    assert read == built
+    assert digest_of(read) == digest_of(built)
+
+
+def test_it_makes_the_json_that_one_would_have_written() -> None:
+    made = (
+        flow("order", version="1")
+        .node("check", uses="check", params={"strict": True}, inputs={"order": "order"}, timeout=2.5)
+        .then("charge", uses="charge", when="result.output.ok", retries=2, retry_delay=timedelta(milliseconds=100))
+        .then("refund", uses="refund", action="refused", transform="input.id", join="any")
+        .at("check")
+        .edge("check", "refund", action="odd")
+    )
+
+    assert json.loads(made.to_json()) == {
+        "id": "order",
+        "metadata": {"version": "1"},
+        "nodes": [
+            {
+                "id": "check",
+                "uses": "check",
+                "params": {"strict": True},
+                "inputs": {"order": "order"},
+                "config": {"timeout": 2500},
+            },
+            {"id": "charge", "uses": "charge", "config": {"maxRetries": 3, "retryDelay": 100}},
+            {"id": "refund", "uses": "refund", "config": {"joinStrategy": "any"}},
+        ],
+        "edges": [
+            {"source": "check", "target": "charge", "condition": "result.output.ok"},
+            {"source": "charge", "target": "refund", "action": "refused", "transform": "input.id"},
+            {"source": "check", "target": "refund", "action": "odd"},
+        ],
+    }
+
+
+def test_a_fan_out_goes_on_from_all_of_its_branches() -> None:
+    made = (
+        flow("fan")
+        .node("begin", uses="x")
+        .fan_out(step("left", uses="x", when="result.output.l"), step("right", uses="x"))
+        .then("join", uses="y")
+    )
+
+    edges = [(edge.source, edge.target, edge.condition) for edge in made.blueprint().edges]
+    assert edges == [
+        ("begin", "left", "result.output.l"),
+        ("begin", "right", None),
+        ("left", "join", None),
+        ("right", "join", None),
+    ]
+
+
+def test_then_without_an_implementation_leads_to_a_node_that_is_there() -> None:
+    made = (
+        flow("ends")
+        .node("a", uses="x")
+        .then("end", uses="x", join="any")
+        .at("a")
+        .then("b", uses="x", action="other")
+        .then("end")
+    )
+
+    blueprint = made.blueprint()
+    assert [node.id for node in blueprint.nodes] == ["a", "end", "b"]
+    assert [(edge.source, edge.target) for edge in blueprint.edges] == [("a", "end"), ("a", "b"), ("b", "end")]
+
+
+def test_a_common_beginning_can_be_shared() -> None:
+    begin = flow("f").node("a", uses="x")
+
+    one, other = begin.then("b", uses="x"), begin.then("c", uses="x")
+
+    assert [node.id for node in one.blueprint().nodes] == ["a", "b"]
+    assert [node.id for node in other.blueprint().nodes] == ["a", "c"]
+    assert [node.id for node in begin.blueprint().nodes] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ({}, None),
+        ({"retries": 0}, None),
+        ({"retries": 1}, {"maxRetries": 2}),
+        ({"timeout": 0.0001}, {"timeout": 1}),
+        ({"timeout": timedelta(minutes=1)}, {"timeout": 60_000}),
+        ({"fallback": "b"}, {"fallback": "b"}),
+    ],
+)
+def test_attempts_and_times_are_counted_as_the_json_does(options: dict[str, Any], config: Any) -> None:
+    assert config_of(flow("f").node("a", uses="x", **options).at().node("b", uses="x")) == config
+
+
+def test_a_version_and_a_language_go_into_the_metadata() -> None:
+    made = flow("f", version="2", expressions="cel", metadata={"owner": "ada"}).node("a", uses="x")
+
+    assert made.blueprint().version == "2"
+    assert made.document()["metadata"] == {"owner": "ada", "version": "2", "expressionLanguage": "cel"}
+
+
+def test_every_problem_is_told_at_once_with_its_path() -> None:
+    wrong: Any = {"retries": -1, "timeout": "soon", "retry_delay": -1, "join": "most"}
+    made = (
+        flow("")
+        .node("a", uses="", **wrong)
+        .node("a", uses="x", fallback="nobody", params={"when": object()})
+        .edge("a", "gone", when="cel:1 +")
+    )
+
+    for call in (made.blueprint, made.to_json):
+        with pytest.raises(BlueprintError) as caught:
+            call()
+        assert {problem.partition(":")[0] for problem in caught.value.problems} == {
+            "id",
+            "nodes[0].uses",
+            "nodes[0].config.maxRetries",
+            "nodes[0].config.timeout",
+            "nodes[0].config.retryDelay",
+            "nodes[0].config.joinStrategy",
+            "nodes[1].id",
+            "nodes[1].params",
+            "nodes[1].config.fallback",
+            "edges[0].target",
+            "edges[0].condition",
+        }
