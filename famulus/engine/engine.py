@@ -22,7 +22,14 @@ from famulus.engine.recovery import Recovery
 from famulus.engine.runs import Runs
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.steps import StepRunner
-from famulus.errors import BadRecordError, BlueprintError, BlueprintNotFoundError, OwnershipLostError, RetryableError
+from famulus.errors import (
+    BadRecordError,
+    BlueprintError,
+    BlueprintNotFoundError,
+    OutputError,
+    OwnershipLostError,
+    RetryableError,
+)
 from famulus.flow.advance import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep
 from famulus.flow.facts import CancelRequested
@@ -296,9 +303,11 @@ class Engine:
         self.counts["forwarded"] += 1
         source = f"{record.topic}/{record.partition}/{record.offset}".encode()
         headers = [(name, value) for name, value in record.headers if value is not None]
-        await (
-            await self.ports.bus.send_job(run_id, record.value or b"", headers=[*headers, (FORWARDED_HEADER, source)])
-        )
+        headers.append((FORWARDED_HEADER, source))
+        try:
+            await (await self.ports.bus.send_job(run_id, record.value or b"", headers=headers))
+        except OutputError as error:
+            await self._bury(record, BadRecordError(f"it cannot be forwarded: {error}", code="too_large"))
 
     async def _bury(self, record: Record, error: BadRecordError) -> None:
         self.counts["dead_letters"] += 1

@@ -12,6 +12,7 @@ from support.world import World, blueprint, eventually, outputs, statuses
 
 from famulus.engine.engine import FORWARDED_HEADER
 from famulus.engine.records import cancel_record, step_record
+from famulus.errors import OutputError
 from famulus.ids import RunId, StepId
 from famulus.ports import Record
 
@@ -187,6 +188,21 @@ async def test_a_record_on_the_wrong_partition_is_forwarded_and_says_where_it_ca
         forwarded = next(r for r in world.bus.jobs[right] if dict(r.headers).get(FORWARDED_HEADER))
         assert dict(forwarded.headers) == {"trace": b"1", FORWARDED_HEADER: f"jobs/{wrong}/{record.offset}".encode()}
         assert (forwarded.key, forwarded.value) == (b"r", record.value)
+
+
+async def test_a_record_that_is_too_large_to_be_forwarded_becomes_a_dead_letter() -> None:
+    """It is as large as its topic takes; with the header that tells where it came from it would be larger."""
+    async with a_world() as world:
+        await world.push(ECHO)
+        wrong = (world.bus.partition_of(RunId("r")) + 1) % 4
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise OutputError("larger than the topic takes")
+
+        world.bus.send_job = refuse  # type: ignore[method-assign, assignment]
+        world.bus.append_job(wrong, b"r", msgspec.json.encode(start_of("r")))
+
+        await eventually(lambda: [letter.code for letter in world.bus.dead_letters] == ["too_large"], within=3.0)
 
 
 async def test_a_record_without_key_on_the_right_partition_is_handled_there() -> None:
