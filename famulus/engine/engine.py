@@ -69,7 +69,7 @@ class EngineOptions:
     """A step that runs longer is recorded as running."""
     handover_seconds: float = 30.0
     """A record whose step takes longer is acknowledged; the next owner finds the step in the rows."""
-    announce_seconds: float = 0.25
+    announce_seconds: float = 0.01
     """How long hints and events wait for the topic; a step that is over by then needs no hint."""
     starts_at_once: int = 64
     """Runs that are being started. Under load a worker ends the runs that it has rather than begin all of them."""

@@ -155,8 +155,10 @@ class Session:
                     self.announcements.make_now()
         except RetryableError as error:
             self._give_up(error)
-        except BaseException as error:
+        except Exception as error:
             log.exception("run could not be written", extra={"action": "run_dropped", "run_id": self.run_id})
+            self._give_up(error)
+        except BaseException as error:
             self._give_up(error)
             raise
         finally:
