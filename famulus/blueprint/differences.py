@@ -150,10 +150,19 @@ def _fields(before: _Object, after: _Object, path: str = "") -> Iterator[FieldCh
     for name in sorted({*before, *after}):
         old, new = before.get(name, ABSENT), after.get(name, ABSENT)
         here = f"{path}.{name}" if path else name
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _fields(old, new, here)
+        if _is_inside(old, new):
+            yield from _fields(old or {}, new or {}, here)
         elif not _same(old, new):
             yield FieldChange(here, old, new)
+
+
+def _is_inside(old: Any, new: Any) -> bool:
+    """The difference is in the fields of an object; one that is not empty may also have come or gone as a whole."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return True
+    return (old is ABSENT and bool(new) and isinstance(new, dict)) or (
+        new is ABSENT and bool(old) and isinstance(old, dict)
+    )
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,7 +72,7 @@ class Run:
             case _:
                 raise _failure(view)
 
-    async def events(self, *, after: int = -1) -> AsyncIterator[EventView]:
+    async def events(self, *, after: int = -1) -> AsyncGenerator[EventView, None]:
         """What happens, in order, from the first event until the run has ended.
 
         To go on after a break, give the `seq` of the last event that was seen. Raises as `result` for unknown runs.

@@ -259,7 +259,7 @@ async def test_events_go_on_after_the_last_one_that_was_seen(famulus: Famulus) -
     run = await famulus.start("chain", run_id="r1")
     stream = run.events()
     first = await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined]  # a generator
+    await stream.aclose()
 
     rest = [event async for event in famulus.run("r1").events(after=first.seq)]
 
@@ -407,12 +407,18 @@ async def test_without_servers_it_is_said_how_to_get_them(tmp_path: Path) -> Non
             pass
 
 
-# -- a real worker ---------------------------------------------------------------------------------------------------
+# -- a worker --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.embedded
-async def test_both_ways_to_a_real_worker(embedded_servers: dict[str, str], tmp_path: Path) -> None:
-    installation = Installation(embedded_servers, tmp_path)
+@pytest.mark.parametrize(
+    "servers",
+    [
+        pytest.param("embedded_servers", marks=pytest.mark.embedded),
+        pytest.param("real_servers", marks=pytest.mark.real),
+    ],
+)
+async def test_both_ways_to_a_worker(servers: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    installation = Installation(request.getfixturevalue(servers), tmp_path)
     await installation.prepare()
     try:
         (worker,) = await installation.start_workers(1)

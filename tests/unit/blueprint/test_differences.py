@@ -73,7 +73,7 @@ def test_a_changed_node_tells_each_field() -> None:
             name="a",
             fields=(
                 FieldChange("config.timeout", 5, 6),
-                FieldChange("params", after={"n": 1}),
+                FieldChange("params.n", after=1),
                 FieldChange("uses", "x", "y"),
             ),
         )
@@ -121,5 +121,5 @@ def test_id_and_metadata_are_compared_too() -> None:
         "kind": "changed",
         "part": "blueprint",
         "name": "g",
-        "fields": [{"path": "id", "before": "f", "after": "g"}, {"path": "metadata", "after": {"version": "2"}}],
+        "fields": [{"path": "id", "before": "f", "after": "g"}, {"path": "metadata.version", "after": "2"}],
     }
