@@ -12,7 +12,7 @@ Values travel as bytes of JSON: what they mean is not an adapter's business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -152,8 +152,11 @@ class RunStore(Protocol):
         """Events with a sequence number above ``after``, ascending, before seals are applied."""
         ...
 
-    def open_runs(self, partition: int) -> AsyncIterator[RunId]:
-        """Every run of the partition that is not terminal; may also name some that have ended. No order."""
+    def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
+        """Every run of the partition that is not terminal; may also name some that have ended. No order.
+
+        Those that the caller knows are left out, and cost no look at their rows: it asks often, and knows most of them.
+        """
         ...
 
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:

@@ -79,9 +79,8 @@ class Recovery:
     async def _left_alone(self, partition: int) -> AsyncIterator[list[RunId]]:
         """The open runs of a partition that are not in memory, as many at a time as are loaded at once."""
         run_ids: list[RunId] = []
-        async for run_id in self._store.open_runs(partition):
-            if self._runs.live(run_id) is None and not self._runs.has_ended(run_id):
-                run_ids.append(run_id)
+        async for run_id in self._store.open_runs(partition, known=self._runs.knows):
+            run_ids.append(run_id)
             if len(run_ids) >= self._loads_at_once:
                 yield run_ids
                 run_ids = []

@@ -113,6 +113,10 @@ class Runs:
         """Whether the run is known to have ended; not all that have are remembered."""
         return run_id in self._ended
 
+    def knows(self, run_id: RunId) -> bool:
+        """Whether nobody has to look after the run: it is in memory, or known to have ended."""
+        return self.live(run_id) is not None or self.has_ended(run_id)
+
     async def open(self, run_id: RunId, partition: int) -> Session | None:
         """The session of a run; ``None`` if it has ended (`has_ended` knows then) or does not exist.
 

@@ -473,6 +473,16 @@ async def test_open_runs_are_those_of_the_partition_that_have_not_ended(run_stor
     assert await open_runs(run_store, 3) == set()
 
 
+async def test_open_runs_that_the_caller_knows_are_left_out(run_store: RunStore) -> None:
+    born = [a_birth(partition=6) for _ in range(3)]
+    for birth in born:
+        await run_store.commit(a_commit(birth, first=True))
+
+    asked = run_store.open_runs(6, known=lambda run_id: run_id == born[0].run_id)
+
+    assert {run_id async for run_id in asked} == {born[1].run_id, born[2].run_id}
+
+
 async def test_a_run_that_ends_in_its_first_commit_does_not_stay_open(run_store: RunStore) -> None:
     birth = a_birth()
 

@@ -17,7 +17,7 @@ from famulus.flow.status import RUN_ENDED
 from famulus.ports import Commit, EventRow, RunBirth, RunHead, RunRows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from famulus.adapters.cassandra.database import CassandraDatabase, Write
     from famulus.ids import RunId, Stamp
@@ -130,7 +130,7 @@ class CassandraRunStore:
         found = await self._database.all_rows("select_events", (self._namespace, run_id, after, limit))
         return [rows.read_event(row) for row in found]
 
-    async def open_runs(self, partition: int) -> AsyncIterator[RunId]:
+    async def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
         """Yield what the index names and the run rows confirm; entries of ended runs are removed on the way.
 
         An entry without a run is left alone: its first commit may be on its way.
@@ -140,7 +140,8 @@ class CassandraRunStore:
             empty = True
             async for run_ids in self._open.entries(bucket):
                 empty = empty and not run_ids
-                for run_id, (_, head) in (await self.heads(run_ids)).items():
+                unknown = [run_id for run_id in run_ids if known is None or not known(run_id)]
+                for run_id, (_, head) in (await self.heads(unknown)).items():
                     if head.status in RUN_ENDED:
                         self._open.leave(bucket, run_id, head.stamp)
                     elif run_id not in seen:

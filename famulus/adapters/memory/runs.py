@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from famulus.ports import RunRows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from famulus.ids import RunId, Stamp, StepId
     from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow
@@ -92,9 +92,11 @@ class MemoryRunStore:
             return ()
         return tuple(run.events[seq] for seq in sorted(run.events) if seq > after)[:limit]
 
-    async def open_runs(self, partition: int) -> AsyncIterator[RunId]:
+    async def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
         # A copy: the caller commits to these runs while it goes through them.
         for run_id, run in tuple(self._runs.items()):
+            if known is not None and known(run_id):
+                continue
             if run.birth and run.birth.birth.partition == partition and run.head and run.head.is_open:
                 yield run_id
 

@@ -26,7 +26,7 @@ from famulus.ports import ContextRow, EventRow, RunBirth, RunHead, RunRows, Step
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from famulus.adapters.sqlite.database import Row, SqliteDatabase
     from famulus.ports import Commit
@@ -64,11 +64,12 @@ class SqliteRunStore:
         rows = await self._select(SELECT_EVENTS, run_id, after, limit)
         return [EventRow(**row) for row in rows]
 
-    async def open_runs(self, partition: int) -> AsyncIterator[RunId]:
+    async def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
         last = ""
         while page := await self._select(SELECT_OPEN_PAGE, partition, last, OPEN_PAGE_RUNS):
             for row in page:
-                yield RunId(row["run_id"])
+                if known is None or not known(row["run_id"]):
+                    yield RunId(row["run_id"])
             last = page[-1]["run_id"]
 
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
