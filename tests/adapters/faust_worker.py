@@ -52,8 +52,8 @@ def create_app() -> faust.App:
             job = json.loads(record.value or b"")
         except ValueError as error:
             return letter(record, str(error))
+        note("start", job["id"])  # here and not in its task, which begins a turn of the loop later
         if job["kind"] == "quick":
-            note("start", job["id"])
             note("end", job["id"])
             return None
         return run(job)
@@ -62,7 +62,6 @@ def create_app() -> faust.App:
         await (await bus.send_dead_letter(record, code="not_json", reason=reason))
 
     async def run(job: dict[str, Any]) -> None:
-        note("start", job["id"])
         if job["kind"] == "wait":
             while not (FOLDER / "gate").exists():  # noqa: ASYNC110 - opened by another process
                 await asyncio.sleep(0.02)
