@@ -29,6 +29,7 @@ from famulus.errors import (
     OutputError,
     OwnershipLostError,
     RetryableError,
+    TerminalError,
 )
 from famulus.flow.advance import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep
@@ -219,6 +220,9 @@ class Engine:
             await self._bury(record, BadRecordError(str(error), code="unknown_blueprint"))
         except BlueprintError as error:
             await self._bury(record, BadRecordError(str(error), code="bad_blueprint"))
+        except TerminalError as error:
+            # Trying again changes nothing, and would hold every acknowledgement behind this record.
+            await self._bury(record, BadRecordError(str(error), code="cannot_be_handled"))
 
     async def _handle(self, record: Record, job: Job) -> None:
         if isinstance(job, Start):

@@ -8,6 +8,7 @@ from typing import Any
 from support.faults import FaultyWorld
 from support.world import blueprint, eventually, outputs
 
+from famulus.errors import OutputError
 from famulus.ids import RunId
 
 
@@ -50,6 +51,24 @@ async def test_a_hint_is_not_acknowledged_when_the_outcome_of_its_step_could_not
         view = await world.ended("r", within=3.0)
 
     assert outputs(view) == {"a": "done"}
+
+
+async def test_a_record_of_which_nothing_can_be_stored_becomes_a_dead_letter() -> None:
+    async def work() -> None:
+        pass
+
+    world = FaultyWorld({"work": work}, announce_seconds=0.0)
+    async with world:
+        await world.push(blueprint("b", {"a": "work"}))
+        world.machine.before["commit"].append(OutputError("larger than the store takes"))
+
+        await world.start("b", "r")
+
+        await eventually(
+            lambda: [letter.code for letter in world.bus.dead_letters] == ["cannot_be_handled"], within=3.0
+        )
+        await world.start("b", "next")
+        await world.ended("next", within=3.0)
 
 
 async def test_events_that_are_too_many_for_one_record_are_sent_in_several() -> None:
