@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.machine import ROOT, machine_facts
+from bench.machine import ROOT, command_line, machine_facts
 from bench.site import KEYSPACE, Site, new_namespace, open_site, report
 from bench.worker_process import LOG_TAIL_BYTES
 from famulus.connect import migrate_schema
@@ -48,7 +48,7 @@ def main() -> None:
         document = _drive(peer, site, options, reps=options.reps)
         versions = dict(site.server_versions)
     document = {
-        "command": f"python bench/head_to_head.py PEER_DIR --reps {options.reps}",
+        "command": command_line(),
         "machine": facts,
         "servers": versions,
         "ratios": _ratios(document["summary"]),

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,16 @@ def machine_facts() -> dict[str, Any]:
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "revision": _revision(),
     }
+
+
+def command_line() -> str:
+    """The command that runs, without the folders and files of this machine: --out tells nothing, others are named."""
+    arguments = sys.argv[1:]
+    if "--out" in arguments:
+        at = arguments.index("--out")
+        del arguments[at : at + 2]
+    shown = ("PEER_DIR" if "/" in argument else argument or "''" for argument in arguments)
+    return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *shown])
 
 
 def _processor() -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.blueprints import NODES_OF_A_RUN
-from bench.machine import machine_facts
+from bench.machine import command_line, machine_facts
 from bench.measure import Plan, measure_idle, measure_memory, measure_throughput
 from bench.site import Site, new_namespace, open_site, report
 from famulus.connect import migrate_schema
@@ -41,7 +41,7 @@ def main() -> None:
     with open_site(options.stack) as site:
         results = asyncio.run(_measure_all(site, options))
         document = {
-            "command": _command(),
+            "command": command_line(),
             "stack": options.stack,
             "workers": options.workers,
             "loop": options.loop,
@@ -125,15 +125,6 @@ def _cases(text: str) -> list[str]:
     if unknown:
         raise argparse.ArgumentTypeError(f"no such case: {', '.join(unknown)}; there are {', '.join(NODES_OF_A_RUN)}")
     return cases
-
-
-def _command() -> str:
-    """The command without the file that it wrote, which tells nothing."""
-    arguments = sys.argv[1:]
-    if "--out" in arguments:
-        at = arguments.index("--out")
-        del arguments[at : at + 2]
-    return " ".join(["python", "bench/run.py", *(argument or "''" for argument in arguments)])
 
 
 if __name__ == "__main__":
