@@ -27,6 +27,8 @@ from famulus.nodes import Registry
 from famulus.ports import Record
 from famulus.settings import Settings
 
+from .memory import collect_less_often
+
 log = logging.getLogger(__name__)
 
 START_PATIENCE_SECONDS: Final = 30.0
@@ -85,6 +87,10 @@ class FamulusApp(faust.App):
             log.error("the worker cannot start: %s", error, extra={"action": "start_failed"})  # noqa: TRY400
             raise SystemExit(1) from None
         await super().on_start()
+
+    async def on_started(self) -> None:
+        await super().on_started()
+        collect_less_often()
 
     async def _open_ports(self) -> None:
         settings = self.settings

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from famulus.cli import main
 from famulus.cli import stack as stack_module
 from famulus.cli.stack import stack
 from famulus.stacks import StackError
@@ -76,7 +77,7 @@ def test_json_of_down_names_the_stopped_servers(tmp_path: Path) -> None:
 def test_failure_is_one_message_and_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "RealStack", BrokenStack)
 
-    result = CliRunner().invoke(stack, ["up", "--data", str(tmp_path)])
+    result = CliRunner().invoke(main, ["stack", "up", "--data", str(tmp_path)])
 
     assert result.exit_code == 1
     assert result.stdout == ""

@@ -60,6 +60,8 @@ class Bridge:
             if store_error is None:
                 raise
             raise store_error from error
+        finally:
+            _release(response)
 
     # -- in the driver's threads -------------------------------------------------------------------------------------
 
@@ -92,3 +94,14 @@ class Bridge:
                 future.set_result(rows)
             else:
                 future.set_exception(error)
+
+
+def _release(response: Any) -> None:
+    """Let a request that was answered go at once.
+
+    Its timer stays in the driver's queue until the request would have timed out, and holds the whole request by its
+    callback: seconds of requests and all their rows, in cycles that only the garbage collector can take apart.
+    """
+    timer = getattr(response, "_timer", None)  # the driver has no public way, and may change its private one
+    if timer is not None and timer.canceled:
+        timer.callback = None

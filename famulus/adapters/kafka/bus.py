@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from aiokafka import AIOKafkaProducer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from famulus.ports import Record
 
 HANDOVER_SECONDS: Final = 30.0
+KEYS_REMEMBERED: Final = 32_768
 """How long a record may wait to be handed over: for the metadata of a topic that vanished, or for a full buffer."""
 ACKNOWLEDGE_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 0.005
@@ -101,9 +103,7 @@ class KafkaBus:
     def partition_of(self, run_id: RunId) -> int:
         producer: Any = self._producer()
         known = producer.client.cluster.partitions_for_topic(self._jobs) if producer else None
-        count = len(known) if known else self._job_partitions
-        hashed: int = murmur2(run_id.encode())  # type: ignore[no-untyped-call] # aiokafka has no types
-        return (hashed & 0x7FFFFFFF) % count
+        return _partition(run_id.encode(), len(known) if known else self._job_partitions)
 
     async def send_job(
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()
@@ -145,10 +145,11 @@ class KafkaBus:
             raise BusUnavailableError(f"no record can go to topic {topic}: the producer is not started, or stopped")
         # A producer that knows the topic takes a record at once, or says in time that it is full. For a topic that it
         # does not know, because it was deleted, it waits for ever.
-        knows_topic = producer.client.cluster.partitions_for_topic(topic) is not None
+        partitions = producer.client.cluster.partitions_for_topic(topic)
         try:
-            if knows_topic:
-                future = await producer.send(topic, value, key=key, headers=list(headers))
+            if partitions:
+                partition = None if key is None else _partition(key, len(partitions))
+                future = await producer.send(topic, value, key=key, partition=partition, headers=list(headers))
             else:
                 async with asyncio.timeout(self._handover_seconds):
                     future = await producer.send(topic, value, key=key, headers=list(headers))
@@ -187,6 +188,17 @@ class _Acknowledgement:
             raise BusUnavailableError(
                 f"Kafka did not acknowledge a record for topic {self._topic} within {self._seconds:g} s: {error!r}"
             ) from error
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _positive_hash(key: bytes) -> int:
+    hashed: int = murmur2(key)  # type: ignore[no-untyped-call] # aiokafka has no types
+    return hashed & 0x7FFFFFFF
+
+
+def _partition(key: bytes, count: int) -> int:
+    """As Kafka's default partitioner. Its hash is written in Python and asked for several times a step."""
+    return _positive_hash(key) % count
 
 
 async def _start(producer: Any) -> None:
