@@ -20,7 +20,7 @@ test: setup  ## all tests that this machine can run; the last lines say what ran
 	$(BIN)/python -m pytest $(PYTEST)
 
 check: setup lint types imports  ## fast, without servers: before each commit
-	$(BIN)/python -m pytest -q tests/unit tests/properties
+	$(BIN)/python -m pytest -q tests/unit tests/properties tests/docs
 
 lint: setup
 	$(BIN)/ruff check .

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     embedded: bool = Field(default=False, description="the broker is the embedded one: shorter timeouts")
     sqlite_path: Path | None = Field(None, description="default: famulus.db in the data folder")
     web_host: str = "127.0.0.1"
-    web_port: int = Field(6066, ge=0, le=65535)
+    web_port: int = Field(6066, ge=1, le=65535, description="not set: the first free one from the default on")
     insecure: bool = Field(
         default=False, description="the views may listen on more than loopback; they ask nobody who they are"
     )

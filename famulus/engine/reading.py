@@ -24,6 +24,8 @@ from famulus.ports import EventRow, RunBirth, RunHead, RunStore
 PENDING: Final = "pending"
 """Shown for a node that the run has not reached."""
 LIST_PAGE: Final = 200
+LOOKED_THROUGH: Final = 10_000
+"""Of the newest runs, so many are looked through for those that a filter lets pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +111,20 @@ class RunReader:
         status: str | None = None,
         blueprint_id: str | None = None,
     ) -> list[RunSummary]:
-        """Runs, newest first, created before the given time; filters are applied while paging back in time."""
+        """Runs, newest first, created before the given time.
+
+        Filters are applied while paging back in time, as far as `LOOKED_THROUGH` runs: what matches may be older.
+        """
         found: list[RunSummary] = []
-        while len(found) < limit:
+        looked_through = 0
+        while len(found) < limit and looked_through < LOOKED_THROUGH:
             run_ids = await self._store.recent(limit=LIST_PAGE if status or blueprint_id else limit, before=before)
             heads = await self._store.heads(run_ids)
             page = [summary(*heads[run_id]) for run_id in run_ids if run_id in heads]
             found += [run for run in page if status in (None, run.status) and blueprint_id in (None, run.blueprint_id)]
             if not page or not (status or blueprint_id):
                 break
+            looked_through += len(page)
             before = page[-1].created_at
         return found[:limit]
 
