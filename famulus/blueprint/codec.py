@@ -178,12 +178,14 @@ class _Reader:
         entry = self.object(path, given)
         attempts = self.whole_number(f"{path}.maxRetries", entry.get("maxRetries"), ATTEMPTS_MAX)
         fallback = self.text(f"{path}.fallback", entry.get("fallback"))
+        join = self.join(f"{path}.joinStrategy", entry.get("joinStrategy"))
         return NodeConfig(
             max_attempts=attempts or 1,
             retry_delay_ms=self.whole_number(f"{path}.retryDelay", entry.get("retryDelay"), MILLISECONDS_MAX) or 0,
             timeout_ms=self.whole_number(f"{path}.timeout", entry.get("timeout"), MILLISECONDS_MAX) or None,
             fallback=None if fallback is None else NodeId(fallback),
-            join=self.join(f"{path}.joinStrategy", entry.get("joinStrategy")),
+            join=join,
+            join_count=self.join_count(f"{path}.joinCount", entry.get("joinCount"), join),
         )
 
     def join(self, path: str, given: Any) -> JoinPolicy:
@@ -193,6 +195,15 @@ class _Reader:
             return JoinPolicy(given)
         self.wrong(path, given, f"one of {', '.join(JoinPolicy)}")
         return JoinPolicy.ALL
+
+    def join_count(self, path: str, given: Any, join: JoinPolicy) -> int | None:
+        if join is JoinPolicy.N_OF_M:
+            if given is None:
+                self.wrong(path, given, f"a whole number from 1 to {NODES_MAX}, for joinStrategy {join}")
+            return self.whole_number(path, given, NODES_MAX, least=1)
+        if given is not None:
+            self.problem(path, f"{_shown(given)}, but it is read only with joinStrategy {JoinPolicy.N_OF_M}")
+        return None
 
     def inputs(self, path: str, given: Any) -> str | Mapping[str, Any] | None:
         if isinstance(given, Mapping):
@@ -261,14 +272,14 @@ class _Reader:
     def text(self, path: str, given: Any, *, expected: str = "a string") -> str | None:
         return None if given in (None, "") else self.required_text(path, given, expected) or None
 
-    def whole_number(self, path: str, given: Any, limit: int) -> int | None:
+    def whole_number(self, path: str, given: Any, limit: int, *, least: int = 0) -> int | None:
         if given is None:
             return None
         if isinstance(given, float) and given.is_integer():
             given = int(given)
-        if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= limit:
+        if isinstance(given, int) and not isinstance(given, bool) and least <= given <= limit:
             return given
-        self.wrong(path, given, f"a whole number from 0 to {limit}")
+        self.wrong(path, given, f"a whole number from {least} to {limit}")
         return None
 
 
@@ -342,6 +353,7 @@ def _node(node: Node) -> dict[str, Any]:
             timeout=config.timeout_ms,
             fallback=config.fallback,
             joinStrategy=config.join.value if config.join is not JoinPolicy.ALL else None,
+            joinCount=config.join_count,
         )
         or None,
     )

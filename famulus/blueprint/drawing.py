@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from famulus.blueprint.model import JoinPolicy
 from famulus.blueprint.topology import topology_of
 
 if TYPE_CHECKING:
@@ -67,8 +68,19 @@ def _names(blueprint: Blueprint) -> dict[NodeId, str]:
 
 
 def _node(node: Node, name: str, *, is_start: bool) -> str:
-    label = f"{_label(node.id)}<br/>{_label(node.uses)}"
+    label = "<br/>".join(_label(line) for line in (node.id, node.uses, *_join(node)))
     return f'{name}(["{label}"])' if is_start else f'{name}["{label}"]'
+
+
+def _join(node: Node) -> Iterator[str]:
+    """How a node with several predecessors starts, if not in the usual way."""
+    match node.config.join:
+        case JoinPolicy.ALL:
+            return
+        case JoinPolicy.N_OF_M:
+            yield f"join {node.config.join_count} of m"
+        case policy:
+            yield f"join {policy.value}"
 
 
 def _edge(edge: Edge, names: Mapping[NodeId, str]) -> str:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from famulus.blueprint.expressions import Expression, Language, compile_expression
+from famulus.blueprint.standins import told_at_once
 from famulus.blueprint.topology import Topology, topology_of
 from famulus.errors import BlueprintError, ExpressionError
 
@@ -51,6 +52,10 @@ class Graph:
     _incoming: Mapping[NodeId, tuple[Route, ...]]
     _successors: Mapping[NodeId, tuple[NodeId, ...]]
     _predecessors: Mapping[NodeId, tuple[NodeId, ...]]
+    _fallback_of: Mapping[NodeId, NodeId]
+    _callers: Mapping[NodeId, tuple[NodeId, ...]]
+    _waited_for: frozenset[NodeId]
+    _told_at_once: Mapping[NodeId, frozenset[NodeId]]
 
     @property
     def start_nodes(self) -> tuple[NodeId, ...]:
@@ -75,6 +80,26 @@ class Graph:
         """Fallback node to the other nodes that name it, in node order. Unknown fallbacks are left out."""
         return self._topology.fallback_for
 
+    def fallback_of(self, node_id: NodeId) -> NodeId | None:
+        """The node that stands in for this one when it fails, if it names another known node."""
+        return self._fallback_of.get(node_id)
+
+    def callers(self, node_id: NodeId) -> tuple[NodeId, ...]:
+        """The nodes that may need this one as their fallback, in node order: not those that it leads to itself."""
+        return self._callers.get(node_id, ())
+
+    def may_call(self, node_id: NodeId) -> bool:
+        """Whether the node's fallback waits to hear if it is needed."""
+        return node_id in self._waited_for
+
+    def is_counted(self, node_id: NodeId) -> bool:
+        """Whether more than one arrival may decide about the node: it is a join, or somebody's fallback."""
+        return len(self._predecessors[node_id]) > 1 or node_id in self.fallback_for
+
+    def told_at_once(self, node_id: NodeId) -> frozenset[NodeId]:
+        """The successors that do not wait for the node's fallback when it fails, because they lead to the fallback."""
+        return self._told_at_once.get(node_id, frozenset())
+
     def node(self, node_id: NodeId) -> Node:
         return self.nodes[node_id]
 
@@ -97,8 +122,7 @@ class Graph:
     def predecessors(self, node_id: NodeId) -> tuple[NodeId, ...]:
         """The nodes that a join counts, each once, in edge order.
 
-        Left out are sources that only close a cycle, sources that no run can reach, since nobody ever settles them,
-        and for a node that edges lead to, what only a failure leads to: a fallback that is not needed must not block.
+        Left out are sources that only close a cycle, and sources that no run can reach, since nobody ever settles them.
         """
         return self._predecessors[node_id]
 
@@ -111,8 +135,16 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
     outgoing = _grouped(nodes, ((route.source, route) for route in routes if route.target in nodes))
     incoming = _grouped(nodes, ((route.target, route) for route in routes))
     predecessors = {
-        node_id: tuple(dict.fromkeys(route.source for route in into if _counts(route, topology)))
+        node_id: tuple(
+            dict.fromkeys(route.source for route in into if not route.back and route.source in topology.reachable)
+        )
         for node_id, into in incoming.items()
+    }
+    successors = _grouped(nodes, ((source, node_id) for node_id, sources in predecessors.items() for source in sources))
+    fallback_of = {node_id: fallback for fallback, ids in topology.fallback_for.items() for node_id in ids}
+    callers = {
+        fallback: tuple(n for n in ids if n in topology.reachable and (n, fallback) not in topology.back)
+        for fallback, ids in topology.fallback_for.items()
     }
     return Graph(
         blueprint=blueprint,
@@ -124,18 +156,13 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         _routes={route.index: route for route in routes},
         _outgoing=outgoing,
         _incoming=incoming,
-        _successors=_grouped(
-            nodes, ((source, node_id) for node_id, sources in predecessors.items() for source in sources)
-        ),
+        _successors=successors,
         _predecessors=predecessors,
+        _fallback_of=fallback_of,
+        _callers=callers,
+        _waited_for=frozenset(node_id for ids in callers.values() for node_id in ids),
+        _told_at_once=told_at_once(successors, fallback_of, callers),
     )
-
-
-def _counts(route: Route, topology: Topology) -> bool:
-    """Whether the join of its target waits for the route's source."""
-    if route.back or route.source not in topology.reachable:
-        return False
-    return route.source in topology.reachable_by_edges or route.target not in topology.reachable_by_edges
 
 
 def expression_language(blueprint: Blueprint) -> Language:

@@ -207,13 +207,22 @@ def _cycles(subject: _Subject) -> Iterator[Issue]:
 
 def _joins(subject: _Subject) -> Iterator[Issue]:
     sources: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
+    counted: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
     for edge in subject.blueprint.edges:
         sources[edge.target].add(edge.source)
+        if edge.source in subject.topology.reachable and (edge.source, edge.target) not in subject.topology.back:
+            counted[edge.target].add(edge.source)
     for index, node in enumerate(subject.blueprint.nodes):
         several = len(sources[node.id]) > 1
         if several and node.id not in subject.topology.reachable:
             message = f"the join ({node.config.join}) is never met, because a run reaches none of its predecessors"
             yield Issue("JOIN_NEVER_MET", message, f"nodes[{index}]", node.id)
+        elif sources[node.id] and (node.config.join_count or 0) > len(counted[node.id]):
+            message = (
+                f"{node.config.join_count} predecessors have to fire, and a run has {len(counted[node.id])} of them "
+                f"that it waits for: lower joinCount, or add edges"
+            )
+            yield Issue("JOIN_NEVER_MET", message, f"nodes[{index}].config.joinCount", node.id)
 
 
 def _expressions(subject: _Subject) -> Iterator[Issue]:

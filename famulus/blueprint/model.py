@@ -26,6 +26,10 @@ class JoinPolicy(StrEnum):
     """Every predecessor has completed or is settled, and at least one edge fired."""
     ANY = "any"
     """The first edge fires; once per run."""
+    ALL_SETTLED = "all_settled"
+    """Every predecessor has come, however it came: a failed one counts like one that fired."""
+    N_OF_M = "n_of_m"
+    """Edges of so many predecessors (`NodeConfig.join_count`) have fired; once per run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class NodeConfig:
     """Limit of one attempt."""
     fallback: NodeId | None = None
     join: JoinPolicy = JoinPolicy.ALL
+    join_count: int | None = None
+    """How many must have fired, for `JoinPolicy.N_OF_M`; otherwise ``None``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,12 +29,10 @@ class Topology:
     """Nodes that no edge enters and no other node names as its fallback; without any the entries of the cycles."""
     reachable: frozenset[NodeId]
     """The nodes that a run can come to, from its start nodes along edges and fallbacks."""
-    reachable_by_edges: frozenset[NodeId]
-    """Of these, the nodes that it can come to although no node fails."""
     cycles: tuple[tuple[NodeId, ...], ...]
     """At most `CYCLES_LISTED`, each from its first node in depth-first order over the node list."""
     back: frozenset[tuple[NodeId, NodeId]]
-    """Source and target of the edges that close a cycle, seen from the start nodes."""
+    """Source and target of the edges and fallbacks that close a cycle, seen from the start nodes."""
     fallback_for: Mapping[NodeId, tuple[NodeId, ...]]
     """Fallback node to the other nodes that name it, in node order. Unknown fallbacks are left out."""
 
@@ -54,11 +52,6 @@ def topology_of(blueprint: Blueprint) -> Topology:
     cycles, entries = _cycles(nodes, following, _entry_points(blueprint))
     start_nodes = tuple(node_id for node_id in nodes if node_id not in entered and node_id not in fallback_for)
 
-    by_edges = _Search(following.__getitem__)
-    for _ in by_edges.closings_from(start_nodes or entries):
-        pass
-    reachable_by_edges = frozenset(by_edges.done)
-
     # A fallback is followed like an edge: it is a way into the graph, and a loop behind it must be met at its head.
     for fallback, node_ids in fallback_for.items():
         for node_id in node_ids:
@@ -71,7 +64,6 @@ def topology_of(blueprint: Blueprint) -> Topology:
         edges=edges,
         start_nodes=start_nodes or entries,
         reachable=reachable,
-        reachable_by_edges=reachable_by_edges,
         cycles=cycles,
         back=frozenset((closing.source, closing.target) for closing in back),
         fallback_for=fallback_for,

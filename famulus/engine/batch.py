@@ -42,6 +42,8 @@ class Batch:
                     self.stop_steps.append(decision)
                 case d.ArriveAtJoin(step_id, arrivals):
                     self.arrivals.setdefault(step_id, {}).update(arrivals)
+                case d.CallFallback(step_id):
+                    self.arrivals.setdefault(step_id, {})
                 case _:
                     assert_never(decision)
 

@@ -15,23 +15,23 @@ step is live.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from famulus.errors import ExpressionError
 from famulus.flow import decisions as d
 from famulus.flow import facts as f
 from famulus.flow.arrivals import Arrival, Arrivals, JoinProgress
-from famulus.flow.joins import Verdict, decide
+from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.routing import Delivery, Outcome, choose, deliver
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.ids import NodeId, StepId
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from famulus.blueprint.graph import Graph
 
@@ -68,6 +68,17 @@ def advance(graph: Graph, run: RunState, fact: f.Fact) -> list[d.Decision]:
     return step.decided
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a node comes to its successors."""
+
+    source: NodeId
+    otherwise: Arrival
+    fired: AbstractSet[NodeId] = frozenset()
+    """To which it comes by an edge that fires; to the other targets as said before."""
+    targets: Sequence[NodeId] = ()
+
+
 class _Advance:
     """One call of `advance`: the decisions so far, and what they already change."""
 
@@ -80,6 +91,8 @@ class _Advance:
         self.live = run.live
         self.pending_joins = len(run.pending_joins)
         self.failure = run.first_failure
+        self.calls: defaultdict[NodeId, dict[NodeId, Arrival]] = defaultdict(dict)
+        """What nodes that have ended tell their fallbacks."""
 
     # -- facts -------------------------------------------------------------------------------------------------------
 
@@ -111,11 +124,11 @@ class _Advance:
         outcome = Outcome(
             run=self.run, node_id=known.node_id, output=fact.output, action=fact.action, changes=fact.changes
         )
-        routes = self.graph.outgoing(known.node_id)
+        stood_for = self.stood_for(known.node_id)
         try:
-            deliveries = [deliver(route, outcome) for route in choose(routes, outcome)]
+            deliveries = self.routed(outcome, stood_for)
         except ExpressionError as error:
-            self.fail(known, fact, f.ErrorInfo(type="ExpressionError", message=str(error)))
+            self.fail(known, fact, _expression_error(error))
             return
         self.write_changes(fact.changes)
         self.record(
@@ -133,7 +146,7 @@ class _Advance:
         )
         self.write_deliveries(deliveries)
         self.event("step.completed", self.about(known, attempt=fact.attempt, ms=_ms(fact), action=fact.action))
-        self.settle(known.node_id, Arrival.DEAD, fired={delivery.route.target for delivery in deliveries})
+        self.settle(self.ways(known.node_id, stood_for, Arrival.DEAD, deliveries))
         self.end_if_nothing_is_live()
 
     def step_failed(self, fact: f.StepFailed) -> None:
@@ -145,7 +158,7 @@ class _Advance:
             self.write_changes(fact.changes)
             self.retry(known, fact, delay_ms=config.retry_delay_ms)
         else:
-            self.fail(known, fact, fact.error)
+            self.fail(known, fact, fact.error, fatal=fact.fatal)
 
     def step_parked(self, fact: f.StepParked) -> None:
         known = self.due(fact.step_id, fact.attempt)
@@ -212,48 +225,196 @@ class _Advance:
         self.event("step.retrying", self.about(known, attempt=attempt, ms=_ms(fact), reason=_described(fact.error)))
         self.decided.append(d.RunStep(known.step_id, known.node_id, attempt, delay_ms))
 
-    def fail(self, known: StepState, fact: f.StepFailed | f.StepSucceeded, error: f.ErrorInfo) -> None:
+    def fail(
+        self, known: StepState, fact: f.StepFailed | f.StepSucceeded, error: f.ErrorInfo, *, fatal: bool = False
+    ) -> None:
+        """Let the step have failed; its fallback, if it can help, stands in for it, and so this is no failure."""
+        fallback = None if fatal else self.graph.fallback_of(known.node_id)
+        if fallback is not None and self.can_help(fallback, known):
+            try:
+                self.hand_over(known, fact, error, fallback)
+            except ExpressionError as second:
+                error = _expression_error(second)
+            else:
+                return
         self.write_changes(fact.changes)
-        reason = _described(error)
+        self.record_failure(known, fact, error, status=StepStatus.FAILED)
+        self.event("step.failed", self.about(known, attempt=fact.attempt, ms=_ms(fact), reason=_described(error)))
+        self.failure = self.failure or known.step_id
+        self.settle(self.ways(known.node_id, self.stood_for(known.node_id), Arrival.FAILED))
+        self.end_if_nothing_is_live()
+
+    def can_help(self, fallback: NodeId, known: StepState) -> bool:
+        """Whether the fallback of a step runs, or has run, or could not run for a failure that is told already."""
+        step = self.run.steps.get(StepId(fallback))
+        speaker = None if step is None else self.run.speaker_of(step)
+        if speaker is None:
+            return True
+        if speaker.step_id == known.step_id:
+            return False  # it failed before, and named this step as its own fallback
+        return speaker.status is not StepStatus.SKIPPED or speaker.blocked
+
+    def hand_over(
+        self, known: StepState, fact: f.StepFailed | f.StepSucceeded, error: f.ErrorInfo, fallback: NodeId
+    ) -> None:
+        """Let the fallback stand in. If it has come to its end already, its result fires the edges of this step too.
+
+        Raises `ExpressionError`, before anything is decided, if that cannot be worked out.
+        """
+        step = self.run.steps.get(StepId(fallback))
+        speaker = None if step is None else self.run.speaker_of(step)
+        behind = (known.node_id, *self.stood_for(known.node_id))
+        is_over = speaker is not None and not speaker.is_live
+        deliveries: list[Delivery] = []
+        if speaker is not None and speaker.status is StepStatus.COMPLETED:
+            outcome = Outcome(
+                run=self.run,
+                node_id=speaker.node_id,
+                output=speaker.output,
+                action=speaker.action,
+                changes=fact.changes,
+            )
+            deliveries = self.routed_behind(outcome, behind, by_default=not self.fired_by_action(speaker))
+        self.write_changes(fact.changes)
+        fired = tuple(delivery.route.index for delivery in deliveries)
+        self.record_failure(known, fact, error, status=StepStatus.COMPLETED, output=None, fired=fired)
+        self.write_deliveries(deliveries)
+        self.event(
+            "step.failed",
+            self.about(known, attempt=fact.attempt, ms=_ms(fact), reason=_described(error), fallback=fallback),
+        )
+        self.calls[fallback][known.node_id] = Arrival.FIRED
+        early = self.graph.told_at_once(known.node_id)
+        ways = [
+            _Way(known.node_id, Arrival.DEAD, targets=[t for t in self.graph.successors(known.node_id) if t in early])
+        ]
+        if speaker is not None and is_over:
+            otherwise = Arrival.DEAD if speaker.status is StepStatus.COMPLETED else Arrival.FAILED
+            ways += self.ways_behind(behind, otherwise, deliveries)
+        self.settle(ways)
+        self.end_if_nothing_is_live()
+
+    def record_failure(
+        self, known: StepState, fact: f.StepFailed | f.StepSucceeded, error: f.ErrorInfo, **changes: Any
+    ) -> None:
         self.record(
             known,
-            status=StepStatus.FAILED,
             attempt=fact.attempt,
             error=error,
-            reason=reason,
+            reason=_described(error),
             worker=fact.worker,
             started_at=fact.started_at,
             ended_at=fact.at,
+            **changes,
         )
-        self.event("step.failed", self.about(known, attempt=fact.attempt, ms=_ms(fact), reason=reason))
-        self.failure = self.failure or known.step_id
-        self.settle(known.node_id, Arrival.FAILED)
-        self.end_if_nothing_is_live()
 
-    def settle(self, node_id: NodeId, otherwise: Arrival, *, fired: AbstractSet[NodeId] = frozenset()) -> None:
-        """Tell the successors of a node how it comes to them, and carry on behind those that are skipped by it."""
-        coming: dict[NodeId, dict[NodeId, Arrival]] = {}
-        left: deque[tuple[NodeId, Arrival, AbstractSet[NodeId]]] = deque([(node_id, otherwise, fired)])
+    # -- fallbacks ---------------------------------------------------------------------------------------------------
+
+    def stood_for(self, node_id: NodeId) -> list[NodeId]:
+        """The failed nodes that wait for what this one gives: those it is the fallback of, and so on."""
+        found: list[NodeId] = []
+        left = [node_id]
         while left:
-            source, otherwise, fired = left.popleft()
-            for target in self.graph.successors(source):
-                arrival = Arrival.FIRED if target in fired else otherwise
+            for caller in self.graph.fallback_for.get(left.pop(), ()):
+                step = self.run.steps.get(StepId(caller))
+                if step is not None and step.is_handled:
+                    found.append(caller)
+                    left.append(caller)
+        return found
+
+    def routed(self, outcome: Outcome, stood_for: Sequence[NodeId]) -> list[Delivery]:
+        """What fires for a node that has completed: its own edges first, then those of the nodes it stands in for."""
+        node_id = NodeId(outcome.node_id)
+        own = [deliver(route, outcome) for route in choose(self.graph.outgoing(node_id), outcome)]
+        by_default = not any(delivery.route.action for delivery in own)
+        return own + self.routed_behind(outcome, stood_for, by_default=by_default)
+
+    def routed_behind(self, outcome: Outcome, stood_for: Sequence[NodeId], *, by_default: bool) -> list[Delivery]:
+        """What fires of the edges of nodes that the one with this outcome stands in for.
+
+        They and its own edges are chosen from together: an edge without action fires only if none of both has its
+        action.
+        """
+        return [
+            deliver(route, outcome)
+            for node_id in stood_for
+            for route in choose(self.graph.outgoing(node_id), outcome, by_default=by_default)
+            if route.target not in self.graph.told_at_once(node_id)
+        ]
+
+    def fired_by_action(self, step: StepState) -> bool:
+        """Whether a completed step has fired edges of its own by its action."""
+        first = self.graph.route(step.fired[0]) if step.fired else None  # its own are the first
+        return first is not None and first.source == step.node_id and first.action is not None
+
+    def ways(
+        self,
+        node_id: NodeId,
+        stood_for: Sequence[NodeId],
+        otherwise: Arrival,
+        deliveries: Sequence[Delivery] = (),
+    ) -> list[_Way]:
+        """How a node that has ended comes to its successors, and how those come that it stands in for."""
+        fired = {delivery.route.target for delivery in deliveries if delivery.route.source == node_id}
+        self.note_unneeded(node_id)
+        own = _Way(node_id, otherwise, fired, self.graph.successors(node_id))
+        return [own, *self.ways_behind(stood_for, otherwise, deliveries)]
+
+    def ways_behind(
+        self, stood_for: Sequence[NodeId], otherwise: Arrival, deliveries: Sequence[Delivery]
+    ) -> list[_Way]:
+        fired: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
+        for delivery in deliveries:
+            fired[delivery.route.source].add(delivery.route.target)
+        return [
+            _Way(
+                node_id,
+                otherwise,
+                fired[node_id],
+                [t for t in self.graph.successors(node_id) if t not in self.graph.told_at_once(node_id)],
+            )
+            for node_id in stood_for
+        ]
+
+    def note_unneeded(self, node_id: NodeId) -> None:
+        """Let the fallback of a node that has ended know, if it waits to hear, that this one does not need it."""
+        fallback = self.graph.fallback_of(node_id)
+        if fallback is not None and self.graph.may_call(node_id):
+            self.calls[fallback][node_id] = Arrival.DEAD
+
+    # -- joins and dead paths ----------------------------------------------------------------------------------------
+
+    def settle(self, ways: Iterable[_Way]) -> None:
+        """Tell successors how nodes come to them, and carry on behind those that are skipped by it."""
+        coming: dict[NodeId, dict[NodeId, Arrival]] = {}
+        left = deque(ways)
+        while left:
+            way = left.popleft()
+            for target in way.targets:
+                arrival = Arrival.FIRED if target in way.fired else way.otherwise
                 if StepId(target) in self.run.steps:
                     continue
-                if len(self.graph.predecessors(target)) > 1:
-                    coming.setdefault(target, {})[source] = arrival
+                if self.graph.is_counted(target):
+                    coming.setdefault(target, {})[way.source] = arrival
                     continue
-                skipped = self.resolve(target, JoinProgress().counts_with({source: arrival}), failed=source)
+                skipped = self.resolve(target, JoinProgress().counts_with({way.source: arrival}), failed=way.source)
                 if skipped is not None:
-                    left.append((target, skipped, frozenset()))
-        for target, arrivals in coming.items():
-            self.arrive_at_join(target, arrivals)
+                    left += self.ways(target, (), skipped)
+        for target in dict.fromkeys((*coming, *self.calls)):
+            if StepId(target) not in self.run.steps:
+                self.arrive(target, coming.get(target, {}), self.calls.get(target, {}))
 
-    def arrive_at_join(self, node_id: NodeId, arrivals: Mapping[NodeId, Arrival]) -> None:
+    def arrive(self, node_id: NodeId, arrivals: Mapping[NodeId, Arrival], calls: Mapping[NodeId, Arrival]) -> None:
+        """Let predecessors come to a join or fallback, and nodes say whether they need it."""
         step_id = StepId(node_id)
-        self.decided.append(d.ArriveAtJoin(step_id, arrivals))
+        if arrivals:
+            self.decided.append(d.ArriveAtJoin(step_id, arrivals))
+        if calls:
+            self.decided.append(d.CallFallback(step_id, calls))
         counts = self.run.joins.get(step_id, JoinProgress()).counts_with(arrivals)
-        if step_id not in self.run.pending_joins and self.verdict(node_id, counts) is not Verdict.WAIT:
+        called = self.run.calls.get(step_id, JoinProgress()).counts_with(calls)
+        verdict = verdict_of(self.graph, node_id, counts, called)
+        if step_id not in self.run.pending_joins and verdict is not Verdict.WAIT:
             self.pending_joins += 1
 
     def resolve_join(self, node_id: NodeId, counts: Arrivals) -> None:
@@ -261,7 +422,7 @@ class _Advance:
         failed = next((source for source, arrival in came.items() if arrival is Arrival.FAILED), None)
         skipped = self.resolve(node_id, counts, failed=failed)
         if skipped is not None:
-            self.settle(node_id, skipped)
+            self.settle(self.ways(node_id, self.stood_for(node_id), skipped))
 
     def resolve(self, node_id: NodeId, counts: Arrivals, *, failed: NodeId | None) -> Arrival | None:
         """Start a node whose arrivals are decisive, or skip it; then say how it comes to its own successors."""
@@ -273,12 +434,15 @@ class _Advance:
                 self.skip(node_id, blocked=True, reason=f"predecessor {failed} failed, or lies behind one that did")
                 return Arrival.FAILED
             case _:
-                self.skip(node_id, blocked=False, reason="no edge into it fired")
+                reason = (
+                    "no edge into it fired" if self.graph.predecessors(node_id) else "no node needs it as a fallback"
+                )
+                self.skip(node_id, blocked=False, reason=reason)
                 return Arrival.DEAD
 
     def verdict(self, node_id: NodeId, counts: Arrivals) -> Verdict:
-        policy = self.graph.node(node_id).config.join
-        return decide(policy, counts, expected=len(self.graph.predecessors(node_id)))
+        calls = self.run.calls.get(StepId(node_id), JoinProgress()).counts
+        return verdict_of(self.graph, node_id, counts, calls)
 
     def skip(self, node_id: NodeId, *, blocked: bool, reason: str) -> None:
         self.live += 1  # `record` takes it away again
@@ -333,6 +497,10 @@ def _is_taken(known: StepState, fact: f.StepTaken) -> bool:
 
 def _ms(fact: f.StepSucceeded | f.StepFailed) -> float:
     return round((fact.at - fact.started_at) * 1000, 3)
+
+
+def _expression_error(error: ExpressionError) -> f.ErrorInfo:
+    return f.ErrorInfo(type="ExpressionError", message=str(error))
 
 
 def _described(error: f.ErrorInfo) -> str:

@@ -68,4 +68,14 @@ class ArriveAtJoin:
     arrivals: Mapping[NodeId, Arrival]
 
 
-Decision: TypeAlias = RecordStep | WriteContext | RecordEvent | SetStatus | RunStep | StopStep | ArriveAtJoin
+@dataclass(frozen=True, slots=True)
+class CallFallback:
+    """Nodes that name this one as their fallback have ended; fired: they need it. Report `JoinCounted` too."""
+
+    step_id: StepId
+    calls: Mapping[NodeId, Arrival]
+
+
+Decision: TypeAlias = (
+    RecordStep | WriteContext | RecordEvent | SetStatus | RunStep | StopStep | ArriveAtJoin | CallFallback
+)

@@ -64,6 +64,8 @@ class StepFailed:
     started_at: float
     at: float
     worker: str | None = None
+    fatal: bool = False
+    """The blueprint cannot be carried out here, so no fallback stands in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

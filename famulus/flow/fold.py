@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from famulus.blueprint.values import ABSENT
 from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, JoinProgress
-from famulus.flow.joins import Verdict, decide
+from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import NodeId, StepId
@@ -34,17 +34,23 @@ def fold(run: RunState, decided: Iterable[d.Decision]) -> None:
                 schedule(run, step_id, node_id, attempt)
             case d.ArriveAtJoin(step_id, arrivals):
                 arrive(run, step_id, arrivals)
+            case d.CallFallback(step_id, calls):
+                call(run, step_id, calls)
             case d.StopStep():
                 pass
 
 
 def complete(run: RunState, step: StepState) -> None:
-    """Make a completed step's output visible: under its own name, and as the input of those its edges lead to."""
+    """Make a completed step's output visible: under its own name, and as the input of those its edges lead to.
+
+    The edges of a step that its fallback stands in for deliver what the fallback gave.
+    """
     run.context[step.node_id] = step.output
+    speaker = run.speaker_of(step) or step
     for index in step.fired:
         route = run.graph.route(index)
         if route.transform is None:
-            run.context[f"_inputs.{route.target}"] = step.output
+            run.context[f"_inputs.{route.target}"] = speaker.output
         else:
             # The value itself comes as a context row of its own, for it was computed from the context of that moment.
             run.bound.add(route.target)
@@ -66,11 +72,20 @@ def schedule(run: RunState, step_id: StepId, node_id: NodeId, attempt: int) -> N
 
 def arrive(run: RunState, step_id: StepId, arrivals: Mapping[NodeId, Arrival]) -> None:
     """Let predecessors come to a join, and remember it as pending if that decides it."""
-    progress = run.joins.setdefault(step_id, JoinProgress())
-    progress.add(arrivals)
-    node = run.graph.node(NodeId(step_id))
-    expected = len(run.graph.predecessors(node.id))
-    if decide(node.config.join, progress.counts, expected=expected) is not Verdict.WAIT:
+    run.joins.setdefault(step_id, JoinProgress()).add(arrivals)
+    _note_if_decided(run, step_id)
+
+
+def call(run: RunState, step_id: StepId, calls: Mapping[NodeId, Arrival]) -> None:
+    """Let nodes say whether they need their fallback, and remember it as pending if that decides it."""
+    run.joins.setdefault(step_id, JoinProgress())
+    run.calls.setdefault(step_id, JoinProgress()).add(calls)
+    _note_if_decided(run, step_id)
+
+
+def _note_if_decided(run: RunState, step_id: StepId) -> None:
+    calls = run.calls.get(step_id, JoinProgress()).counts
+    if verdict_of(run.graph, NodeId(step_id), run.joins[step_id].counts, calls) is not Verdict.WAIT:
         run.pending_joins.add(step_id)
 
 
@@ -81,5 +96,6 @@ def put(run: RunState, step: StepState) -> None:
     run.steps[step.step_id] = step
     run.pending_joins.discard(step.step_id)
     run.joins.pop(step.step_id, None)
+    run.calls.pop(step.step_id, None)
     if step.status is StepStatus.FAILED and run.first_failure is None:
         run.first_failure = step.step_id

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from famulus.blueprint.model import JoinPolicy
 from famulus.flow.arrivals import Arrivals
+
+if TYPE_CHECKING:
+    from famulus.blueprint.graph import Graph
+    from famulus.ids import NodeId
+
+
+NONE: Final = Arrivals()
 
 
 class Verdict(Enum):
@@ -23,12 +30,32 @@ class Verdict(Enum):
     """It will never start because a predecessor failed."""
 
 
-def decide(policy: JoinPolicy, counts: Arrivals, *, expected: int) -> Verdict:
-    """What the arrivals mean for a node with so many predecessors."""
-    return _VERDICTS[policy](counts, expected)
+def decide(policy: JoinPolicy, counts: Arrivals, *, expected: int, needed: int | None = None) -> Verdict:
+    """What the arrivals mean for a node with so many predecessors, of which so many are needed (`n_of_m`).
+
+    Once the verdict is not to wait, no later arrival changes it.
+    """
+    return _VERDICTS[policy](counts, expected, needed or 1)
 
 
-def _all(counts: Arrivals, expected: int) -> Verdict:
+def verdict_of(graph: Graph, node_id: NodeId, counts: Arrivals, calls: Arrivals = NONE) -> Verdict:
+    """What the arrivals mean for this node, and what those that name it as their fallback say (`fired`: needed).
+
+    A fallback starts by its edges as any node does. When no edge will start it, it starts if it is needed, and is
+    skipped once nobody can need it any more.
+    """
+    config = graph.node(node_id).config
+    expected = len(graph.predecessors(node_id))
+    verdict = decide(config.join, counts, expected=expected, needed=config.join_count) if expected else Verdict.SKIP
+    if verdict is Verdict.SKIP:
+        if calls.fired:
+            return Verdict.START
+        if calls.total < len(graph.callers(node_id)):
+            return Verdict.WAIT
+    return verdict
+
+
+def _all(counts: Arrivals, expected: int, _needed: int) -> Verdict:
     if counts.total < expected:
         return Verdict.WAIT
     if counts.failed:
@@ -36,7 +63,13 @@ def _all(counts: Arrivals, expected: int) -> Verdict:
     return Verdict.START if counts.fired else Verdict.SKIP
 
 
-def _any(counts: Arrivals, expected: int) -> Verdict:
+def _all_settled(counts: Arrivals, expected: int, _needed: int) -> Verdict:
+    if counts.total < expected:
+        return Verdict.WAIT
+    return Verdict.START if counts.fired or counts.failed else Verdict.SKIP
+
+
+def _any(counts: Arrivals, expected: int, _needed: int) -> Verdict:
     if counts.fired:
         return Verdict.START
     if counts.total < expected:
@@ -44,7 +77,18 @@ def _any(counts: Arrivals, expected: int) -> Verdict:
     return Verdict.BLOCK if counts.failed else Verdict.SKIP
 
 
-_VERDICTS: Final[Mapping[JoinPolicy, Callable[[Arrivals, int], Verdict]]] = {
+def _n_of_m(counts: Arrivals, expected: int, needed: int) -> Verdict:
+    if counts.fired >= needed:
+        return Verdict.START
+    if counts.failed and counts.dead + counts.failed > expected - needed:
+        return Verdict.BLOCK
+    # Beyond reach although nothing failed: whether it is skipped or blocked depends on those that are still to come.
+    return Verdict.WAIT if counts.total < expected else Verdict.SKIP
+
+
+_VERDICTS: Final[Mapping[JoinPolicy, Callable[[Arrivals, int, int], Verdict]]] = {
     JoinPolicy.ALL: _all,
     JoinPolicy.ANY: _any,
+    JoinPolicy.ALL_SETTLED: _all_settled,
+    JoinPolicy.N_OF_M: _n_of_m,
 }

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from famulus.flow.arrivals import Arrival
-from famulus.flow.fold import arrive, complete, put, schedule, write
+from famulus.flow.arrivals import Arrival, JoinProgress
+from famulus.flow.fold import arrive, call, complete, put, schedule, write
+from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.ids import NodeId, RunId, StepId
@@ -53,6 +54,7 @@ def rebuild(
         put(run, _with_cause(ways, entry))
         if entry.status is StepStatus.COMPLETED:
             complete(run, entry)
+            ways.note_fired(entry)
     run.next_seq = next_seq
     if status not in RUN_ENDED:
         _derive_due(run, ways)
@@ -74,10 +76,27 @@ def _derive_due(run: RunState, ways: _Ways) -> None:
             arrival = ways.arrival(step.node_id, target)
             if StepId(target) in run.steps or arrival is None:
                 continue
-            if len(run.graph.predecessors(target)) > 1:
+            if run.graph.is_counted(target):
                 arrive(run, StepId(target), {step.node_id: arrival})
-            elif arrival is Arrival.FIRED:
+            elif _starts(run, target, step.node_id, arrival):
                 schedule(run, StepId(target), target, 1)
+        _derive_call(run, step)
+
+
+def _derive_call(run: RunState, step: StepState) -> None:
+    """What a step that has ended says to its fallback."""
+    fallback = run.graph.fallback_of(step.node_id)
+    if fallback is None or step.is_live or StepId(fallback) in run.steps:
+        return
+    if step.is_handled:
+        call(run, StepId(fallback), {step.node_id: Arrival.FIRED})
+    elif run.graph.may_call(step.node_id):
+        call(run, StepId(fallback), {step.node_id: Arrival.DEAD})
+
+
+def _starts(run: RunState, node_id: NodeId, source: NodeId, arrival: Arrival) -> bool:
+    """Whether a node starts by the arrival of its only predecessor."""
+    return verdict_of(run.graph, node_id, JoinProgress().counts_with({source: arrival})) is Verdict.START
 
 
 class _Ways:
@@ -85,25 +104,27 @@ class _Ways:
 
     def __init__(self, run: RunState) -> None:
         self.run = run
-        self._fired: dict[NodeId, frozenset[NodeId]] = {}
-        """Where the edges of a completed node led, worked out once: a node may have 10,000 successors."""
+        self._fired: set[tuple[NodeId, NodeId]] = set()
+        """Source and target of the edges that fired, whoever's result made them."""
 
     def arrival(self, source: NodeId, target: NodeId) -> Arrival | None:
         """How a predecessor has come to a node; ``None`` while it may still come."""
         step = self.run.steps.get(StepId(source))
         if step is None or step.is_live:
             return None
-        match step.status:
+        if step.is_handled and target in self.run.graph.told_at_once(source):
+            return Arrival.DEAD
+        speaker = self.run.speaker_of(step)
+        if speaker is None or speaker.is_live:
+            return None
+        match speaker.status:
             case StepStatus.COMPLETED:
-                return Arrival.FIRED if target in self._fired_from(step) else Arrival.DEAD
+                return Arrival.FIRED if (source, target) in self._fired else Arrival.DEAD
             case StepStatus.SKIPPED:
-                return Arrival.FAILED if step.blocked else Arrival.DEAD
+                return Arrival.FAILED if speaker.blocked else Arrival.DEAD
             case _:
                 return Arrival.FAILED
 
-    def _fired_from(self, step: StepState) -> frozenset[NodeId]:
-        targets = self._fired.get(step.node_id)
-        if targets is None:
-            targets = frozenset(self.run.graph.route(index).target for index in step.fired)
-            self._fired[step.node_id] = targets
-        return targets
+    def note_fired(self, step: StepState) -> None:
+        routes = (self.run.graph.route(index) for index in step.fired)
+        self._fired.update((route.source, route.target) for route in routes)

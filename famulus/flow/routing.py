@@ -74,15 +74,18 @@ class OutcomeContext(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def choose(routes: Sequence[Route], outcome: Outcome) -> list[Route]:
+def choose(routes: Sequence[Route], outcome: Outcome, *, by_default: bool = True) -> list[Route]:
     """The edges that fire: those with the result's action, or, where none of them does, those without an action.
 
-    All that are selected fire. Raises `ExpressionError` for a condition that cannot be evaluated.
+    All that are selected fire. Edges without an action may be left out.
+    Raises `ExpressionError` for a condition that cannot be evaluated.
     """
     if outcome.action:
         taken = [route for route in routes if route.action == outcome.action and _holds(route, outcome)]
         if taken:
             return taken
+    if not by_default:
+        return []
     return [route for route in routes if route.action is None and _holds(route, outcome)]
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from famulus.blueprint.values import ABSENT
 from famulus.flow.arrivals import JoinProgress
 from famulus.flow.status import STEP_DUE, STEP_ENDED, RunStatus, StepStatus
+from famulus.ids import StepId
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
     from famulus.flow.facts import ErrorInfo
-    from famulus.ids import NodeId, RunId, StepId
+    from famulus.ids import NodeId, RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class StepState:
     worker: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
+
+    @property
+    def is_handled(self) -> bool:
+        """It failed, and its fallback stands in for it."""
+        return self.status is StepStatus.COMPLETED and self.error is not None
 
     @property
     def is_live(self) -> bool:
@@ -65,12 +71,27 @@ class RunState:
     """Nodes that read `_inputs.<id>` whatever their `inputs` say: an edge with a transform fired into them."""
     joins: dict[StepId, JoinProgress] = field(default_factory=dict)
     """Who has come to the joins that have not been decided yet."""
+    calls: dict[StepId, JoinProgress] = field(default_factory=dict)
+    """Of fallbacks that have not been decided yet: which nodes need them (fired), and which will not (dead)."""
     pending_joins: set[StepId] = field(default_factory=set)
-    """Joins that the arrivals decide, and that wait for the count."""
+    """Joins and fallbacks that the arrivals decide, and that wait for the count."""
     live: int = 0
     """Steps that have not ended."""
     first_failure: StepId | None = None
     next_seq: int = 0
+
+    def speaker_of(self, step: StepState) -> StepState | None:
+        """Whose outcome says how a step comes to its successors: its own, or that of the fallback that stands in.
+
+        ``None`` while the fallback has no state yet.
+        """
+        while step.is_handled:
+            fallback = self.graph.fallback_of(step.node_id)
+            standing_in = None if fallback is None else self.steps.get(StepId(fallback))
+            if standing_in is None:
+                return None
+            step = standing_in
+        return step
 
     def output_of(self, node_id: str) -> Any:
         """The output of a completed node of the top level, null where it gave none; else `ABSENT`."""

@@ -149,14 +149,40 @@ def test_no_step_starts_before_its_join_is_satisfied(workflow: Workflow, random:
 def is_satisfied(heart: Heart, node_id: NodeId) -> bool:
     """By the recorded outcomes alone."""
     edges = list(enumerate(heart.graph.blueprint.edges))
+    nodes = heart.graph.blueprint.nodes
+    config = heart.graph.node(node_id).config
     sources = {edge.source for _, edge in edges if edge.target == node_id}
-    rows = [heart.step_rows.get(StepId(source)) for source in sources]
-    fired = any(row is not None and any(edges[i][1].target == node_id for i in row.fired) for row in rows)
-    if not sources or (fired and heart.graph.node(node_id).config.join == "any"):
-        return True
-    return fired and all(
-        row is not None and (row.status == "completed" or (row.status == "skipped" and not row.blocked)) for row in rows
-    )
+    came = {source: came_by(heart, source, node_id) for source in sources}
+    fired = list(came.values()).count("fired")
+    callers = [heart.step_rows.get(StepId(node.id)) for node in nodes if node.config.fallback == node_id]
+    if any(row is not None and row.is_handled for row in callers) and "waiting" not in came.values():
+        return not (config.join == "all" and "failed" in came.values())
+    if not sources:
+        return not callers
+    match config.join:
+        case "any":
+            return fired > 0
+        case "n_of_m":
+            return fired >= (config.join_count or 0)
+        case "all_settled":
+            return "waiting" not in came.values() and set(came.values()) != {"dead"}
+        case _:
+            return fired > 0 and set(came.values()) <= {"fired", "dead"}
+
+
+def came_by(heart: Heart, source: NodeId, target: NodeId) -> str:
+    edges = heart.graph.blueprint.edges
+    row = heart.step_rows.get(StepId(source))
+    if row is not None and row.is_handled and target in heart.graph.told_at_once(source):
+        return "dead"
+    while row is not None and row.is_handled:
+        row = heart.step_rows.get(StepId(heart.graph.node(row.node_id).config.fallback or ""))
+    if row is None or row.is_live:
+        return "waiting"
+    if row.status == "failed" or row.blocked:
+        return "failed"
+    fired = (edges[i] for each in heart.step_rows.values() for i in each.fired)
+    return "fired" if any((edge.source, edge.target) == (source, target) for edge in fired) else "dead"
 
 
 @FEW

@@ -272,6 +272,29 @@ def test_a_duplicate_leaves_enough_to_be_looked_at() -> None:
     assert [problem.code for problem in reading.problems] == ["DUPLICATE_NODE_ID"]
 
 
+def test_n_of_m_says_how_many() -> None:
+    given = {"joinStrategy": "n_of_m", "joinCount": 2.0}
+
+    config = parse_blueprint(document(node(config=given))).nodes[0].config
+
+    assert (config.join, config.join_count) == (JoinPolicy.N_OF_M, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"joinStrategy": "n_of_m"}, "missing, expected a whole number from 1 to 20000, for joinStrategy n_of_m"),
+        ({"joinStrategy": "n_of_m", "joinCount": 0}, "found 0, expected a whole number from 1 to 20000"),
+        ({"joinStrategy": "n_of_m", "joinCount": "2"}, "found '2', expected a whole number from 1 to 20000"),
+        ({"joinStrategy": "all", "joinCount": 2}, "found 2, but it is read only with joinStrategy n_of_m"),
+    ],
+)
+def test_a_join_count_that_says_nothing_is_a_problem(given: dict[str, Any], problem: str) -> None:
+    reading = read_blueprint(document(node(config=given)))
+
+    assert [str(each) for each in reading.problems] == [f"nodes[0].config.joinCount: {problem}"]
+
+
 characters = st.characters(exclude_categories=["Cs"])
 texts = st.text(characters, min_size=1, max_size=8)
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=8)
@@ -287,8 +310,8 @@ configs = st.builds(
     retry_delay_ms=st.integers(0, 9_999),
     timeout_ms=st.none() | st.integers(1, 9_999),
     fallback=st.none() | ids,
-    join=st.sampled_from(JoinPolicy),
-)
+    join=st.sampled_from([policy for policy in JoinPolicy if policy is not JoinPolicy.N_OF_M]),
+) | st.builds(NodeConfig, join=st.just(JoinPolicy.N_OF_M), join_count=st.integers(1, 99))
 nodes = st.builds(Node, id=ids, uses=texts, params=objects, inputs=st.none() | texts | objects, config=configs)
 edges = st.builds(
     Edge,

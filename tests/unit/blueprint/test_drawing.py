@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from famulus.blueprint.drawing import to_mermaid
-from famulus.blueprint.model import Blueprint, Edge, Node, NodeConfig
+from famulus.blueprint.model import Blueprint, Edge, JoinPolicy, Node, NodeConfig
 from famulus.ids import BlueprintId, NodeId
 
 LABEL = r'"(?:[\w .,:/+-]|#[0-9]+;|<br/>)*"'
@@ -51,6 +51,25 @@ def test_a_drawing_shows_nodes_edges_fallbacks_and_statuses() -> None:
         "    classDef completed fill:#dcfce7,stroke:#16a34a\n"
         "    class n0 completed\n"
     )
+
+
+def test_a_node_that_joins_in_another_way_than_all_says_so() -> None:
+    configs = [
+        NodeConfig(),
+        NodeConfig(join=JoinPolicy.ANY),
+        NodeConfig(join=JoinPolicy.ALL_SETTLED),
+        NodeConfig(join=JoinPolicy.N_OF_M, join_count=2),
+    ]
+    nodes = [Node(id=NodeId(f"n{i}"), uses="x", config=config) for i, config in enumerate(configs)]
+
+    drawn = to_mermaid(blueprint(nodes, []))
+
+    assert [line.partition("<br/>x")[2].partition('"')[0] for line in drawn.splitlines()[1:]] == [
+        "",
+        "<br/>join any",
+        "<br/>join all_settled",
+        "<br/>join 2 of m",
+    ]
 
 
 def test_hostile_labels_are_written_in_character_codes() -> None:

@@ -120,6 +120,19 @@ def test_a_join_of_nodes_that_never_run_is_never_met() -> None:
     assert ("JOIN_NEVER_MET", "nodes[3]", "j", None) in brief(found)
 
 
+@pytest.mark.parametrize(("needed", "codes"), [(1, []), (2, []), (3, ["JOIN_NEVER_MET"])])
+def test_a_join_that_needs_more_predecessors_than_there_are_is_never_met(needed: int, codes: list[str]) -> None:
+    config = {"joinStrategy": "n_of_m", "joinCount": needed}
+
+    found = issues(
+        [node("a"), node("b"), node("j", config=config)],
+        [edge("a", "j"), edge("b", "j"), edge("b", "j", action="x"), edge("j", "j")],
+    )
+
+    assert [issue.code for issue in found] == codes
+    assert all(issue.path == "nodes[2].config.joinCount" for issue in found)
+
+
 def test_inputs_that_are_no_strings_or_name_no_node() -> None:
     found = issues(
         [node("a", inputs={"x": 1, "y": "ghost.field", "z": "_inputs.q", "k": "key"}), node("b", inputs="g.h")]

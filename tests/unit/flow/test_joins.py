@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from support.heart import Heart, graph_of
@@ -42,12 +42,86 @@ def diamond(join: object = "x") -> Heart:
         ("any", (0, 1, 1), Verdict.WAIT),
         ("any", (0, 2, 1), Verdict.BLOCK),
         ("any", (0, 3, 0), Verdict.SKIP),
+        ("all_settled", (1, 0, 1), Verdict.WAIT),
+        ("all_settled", (1, 1, 1), Verdict.START),
+        ("all_settled", (0, 2, 1), Verdict.START),
+        ("all_settled", (0, 0, 3), Verdict.START),
+        ("all_settled", (0, 3, 0), Verdict.SKIP),
+        ("n_of_m", (1, 0, 0), Verdict.WAIT),
+        ("n_of_m", (2, 0, 0), Verdict.START),
+        ("n_of_m", (2, 0, 1), Verdict.START),
+        ("n_of_m", (1, 0, 1), Verdict.WAIT),
+        ("n_of_m", (0, 0, 2), Verdict.BLOCK),
+        ("n_of_m", (0, 1, 1), Verdict.BLOCK),
+        ("n_of_m", (0, 2, 0), Verdict.WAIT),
+        ("n_of_m", (1, 2, 0), Verdict.SKIP),
+        ("n_of_m", (0, 3, 0), Verdict.SKIP),
     ],
 )
 def test_the_verdict_over_three_predecessors(policy: str, counts: tuple[int, int, int], expected: Verdict) -> None:
     fired, dead, failed = counts
 
-    assert decide(JoinPolicy(policy), Arrivals(fired=fired, dead=dead, failed=failed), expected=3) is expected
+    assert decide(JoinPolicy(policy), Arrivals(fired=fired, dead=dead, failed=failed), expected=3, needed=2) is expected
+
+
+@pytest.mark.parametrize("policy", JoinPolicy)
+@pytest.mark.parametrize("needed", [1, 2, 3, 4])
+def test_a_verdict_stays_whatever_comes_later(policy: JoinPolicy, needed: int) -> None:
+    def verdict(*counts: int) -> Verdict:
+        fired, dead, failed = counts
+        return decide(policy, Arrivals(fired=fired, dead=dead, failed=failed), expected=3, needed=needed)
+
+    for counts in product(range(4), repeat=3):
+        if sum(counts) < 3 and verdict(*counts) is not Verdict.WAIT:
+            for i in range(3):
+                assert verdict(*(count + (i == j) for j, count in enumerate(counts))) is verdict(*counts)
+        assert sum(counts) != 3 or verdict(*counts) is not Verdict.WAIT
+
+
+def test_an_all_settled_join_starts_after_a_failure_and_the_run_still_fails() -> None:
+    heart = fork({"uses": "x", "config": {"joinStrategy": "all_settled"}})
+
+    heart.succeed("a")
+    heart.fail("b")
+    before = heart.due
+    heart.succeed("c")
+    after = heart.due
+    heart.succeed("j")
+    heart.succeed("end")
+
+    assert (before, after) == ({"c"}, {"j"})
+    assert heart.run.status == "failed"
+
+
+def test_an_all_settled_node_starts_behind_the_failure_of_its_only_predecessor() -> None:
+    heart = Heart(graph_of({"a": "x", "b": {"uses": "x", "config": {"joinStrategy": "all_settled"}}}, ("a", "b")))
+    heart.start()
+
+    heart.fail("a")
+    heart.crash()
+
+    assert heart.due == {"b"}
+
+
+def test_a_join_of_two_of_three_starts_with_the_second_and_only_once() -> None:
+    heart = fork({"uses": "x", "config": {"joinStrategy": "n_of_m", "joinCount": 2}})
+
+    heart.succeed("a")
+    heart.fail("b")
+    before = heart.due
+    heart.succeed("c")
+
+    assert (before, heart.due) == ({"c"}, {"j"})
+
+
+def test_a_join_that_cannot_get_its_number_is_blocked_by_the_failure() -> None:
+    heart = fork({"uses": "x", "config": {"joinStrategy": "n_of_m", "joinCount": 2}})
+
+    heart.fail("a")
+    heart.fail("b")
+
+    assert heart.statuses == {"a": "failed", "b": "failed", "c": "scheduled", "j": "skipped", "end": "skipped"}
+    assert heart.run.steps["j"].blocked
 
 
 def test_an_all_join_starts_when_the_last_predecessor_has_completed() -> None:
