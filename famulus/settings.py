@@ -68,13 +68,13 @@ class Settings(BaseSettings):
     max_record_bytes: int = Field(1_000_000, ge=1)
     max_value_bytes: int = Field(900_000, ge=1, description="largest output or context value, as JSON")
     starts: int = Field(64, ge=1, description="runs that are being started at the same time")
-    intake_records: int = Field(4096, ge=1, description="records of the jobs topic that are handled at the same time")
+    intake_records: int = Field(16_384, ge=1, description="records of the jobs topic that are handled at the same time")
     intake_window: int = Field(50_000, ge=1, description="records handled or waiting for an earlier one's end")
     taken_seconds: float = Field(2.0, gt=0, description="a step that runs longer is recorded as running")
     announce_seconds: float = Field(
         0.01, ge=0, description="hints and events wait so long; a step over by then needs none"
     )
-    handover_seconds: float = Field(30.0, gt=0, description="the record of a step that runs longer is acknowledged")
+    handover_seconds: float = Field(10.0, gt=0, description="the record of a step that runs longer is acknowledged")
     reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
 

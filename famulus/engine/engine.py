@@ -35,7 +35,6 @@ from famulus.flow.advance import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep
 from famulus.flow.facts import CancelRequested
 from famulus.flow.state import StepState
-from famulus.flow.status import StepStatus
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
 from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, RunStore
@@ -43,8 +42,6 @@ from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, Run
 log = logging.getLogger(__name__)
 
 FORWARDED_HEADER: Final = "famulus-forwarded-from"
-_RECORDED_AS_DUE: Final = frozenset({StepStatus.RUNNING, StepStatus.RETRYING})
-"""Whoever reads the row of such a step knows that it wants a worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +65,7 @@ class EngineOptions:
     """Set a step aside whose `uses` is not registered here, until a worker has it; otherwise it fails."""
     taken_seconds: float = 2.0
     """A step that runs longer is recorded as running."""
-    handover_seconds: float = 30.0
+    handover_seconds: float = 10.0
     """A record whose step takes longer is acknowledged; the next owner finds the step in the rows."""
     announce_seconds: float = 0.01
     """How long hints and events wait for the topic; a step that is over by then needs no hint."""
@@ -104,6 +101,7 @@ class Engine:
             joins=self.joins,
             owner=self,
             announce_seconds=options.announce_seconds,
+            value_bytes=options.execution.value_bytes,
         )
         self.runs = Runs(
             services,
@@ -280,13 +278,15 @@ class Engine:
         return task
 
     async def _attend(self, hint: StepHint, partition: int, task: asyncio.Task[None]) -> None:
-        """Wait for the step to be recorded; one that takes long, or waits long for its turn, is left to its row."""
-        while not task.done():
-            await asyncio.wait({task}, timeout=self.options.handover_seconds)
-            step = self._known_step(hint)
-            if step is not None and step.status in _RECORDED_AS_DUE and not task.done():
-                self.counts["handed_over"] += 1
-                return
+        """Wait for the step to be recorded, but not for ever.
+
+        A step is started only when the rows say that it is due. So one that takes long, or waits long for its turn, can
+        be left to them: if this worker dies, the next owner finds it there when it looks after open runs.
+        """
+        await asyncio.wait({task}, timeout=self.options.handover_seconds)
+        if not task.done():
+            self.counts["handed_over"] += 1
+            return
         await self.runs.tenure_of(partition)
         if not self._is_over(hint):
             raise RetryableError(f"the attempt of {hint.step_id!r} in run {hint.run_id!r} was not recorded")

@@ -60,9 +60,13 @@ class Executor:
         self._slots = Slots(in_all=limits.steps, per_run=limits.steps_per_run)
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="famulus-node")
 
-    async def attempt(self, run: RunState, step: StepState) -> Fact:
-        """Run the step once. Everything its code raises becomes a fact; only cancellation passes through."""
+    async def attempt(self, run: RunState, step: StepState, *, begun: Callable[[], None]) -> Fact:
+        """Run the step once, when it is its turn; `begun` is called then.
+
+        Everything its code raises becomes a fact; only cancellation passes through.
+        """
         await self._slots.take(run.run_id)
+        begun()
         try:
             return await self._attempt(run, step)
         finally:

@@ -19,10 +19,11 @@ from famulus.engine.announcements import Announcements, fail
 from famulus.engine.backoff import Backoff
 from famulus.engine.batch import Batch, first
 from famulus.engine.inheritance import Inherited
-from famulus.errors import OwnershipLostError, RetryableError
+from famulus.engine.rows import settled
+from famulus.errors import OutputError, OwnershipLostError, RetryableError
 from famulus.flow.advance import advance
-from famulus.flow.decisions import RunStep
-from famulus.flow.facts import Fact, JoinCounted
+from famulus.flow.decisions import Decision, RunStep, WriteContext
+from famulus.flow.facts import ErrorInfo, Fact, JoinCounted, StepFailed, StepSucceeded
 from famulus.flow.fold import fold
 from famulus.flow.status import RUN_ENDED
 
@@ -58,6 +59,8 @@ class SessionServices:
     joins: JoinDesk
     owner: SessionOwner
     announce_seconds: float
+    value_bytes: int
+    """The largest context value, as JSON."""
 
 
 @dataclass(slots=True, eq=False)
@@ -175,7 +178,7 @@ class Session:
         while True:
             batch = Batch()
             for fact in facts:
-                decided = advance(self.run.graph, self.run, fact)
+                decided = self._decide(fact)
                 fold(self.run, decided)
                 batch.add(decided)
             if batch.has_rows:
@@ -195,6 +198,30 @@ class Session:
             counted = await self.services.joins.count(self.run, batch.arrivals)
             now = self.services.clock.now()
             facts = [JoinCounted(step_id=step_id, counts=counts, at=now) for step_id, counts in counted.items()]
+
+    def _decide(self, fact: Fact) -> list[Decision]:
+        """What follows from the fact. A step whose edges would deliver what cannot be stored has failed."""
+        decided = advance(self.run.graph, self.run, fact)
+        if not isinstance(fact, StepSucceeded):
+            return decided
+        try:
+            for decision in decided:
+                # What the node itself has written was checked before; the rest comes out of transforms.
+                if isinstance(decision, WriteContext) and decision.key not in fact.changes:
+                    settled(decision.value, max_bytes=self.services.value_bytes)
+        except OutputError as error:
+            failed = StepFailed(
+                step_id=fact.step_id,
+                attempt=fact.attempt,
+                error=ErrorInfo(type="OutputError", message=f"what a transform made cannot be delivered: {error}"),
+                retryable=False,
+                changes=fact.changes,
+                started_at=fact.started_at,
+                at=fact.at,
+                worker=fact.worker,
+            )
+            return advance(self.run.graph, self.run, failed)
+        return decided
 
     def _note_durable(self, batch: Batch) -> None:
         self.announcements.happened(batch.events)

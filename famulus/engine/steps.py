@@ -77,13 +77,17 @@ class StepRunner:
         step = None if session is None else session.run.steps.get(due.step_id)
         if session is None or step is None or not step.is_due or step.attempt != due.attempt:
             return
-        taken = asyncio.get_running_loop().call_later(
-            self._taken_seconds, self._report_taken, run_id, partition, step, self._clock.now()
-        )
+        timers: list[asyncio.TimerHandle] = []
+
+        def begun() -> None:
+            taken = partial(self._report_taken, run_id, partition, step, self._clock.now())
+            timers.append(asyncio.get_running_loop().call_later(self._taken_seconds, taken))
+
         try:
-            fact = await self._executor.attempt(session.run, step)
+            fact = await self._executor.attempt(session.run, step, begun=begun)
         finally:
-            taken.cancel()
+            for timer in timers:
+                timer.cancel()
         self._counts["attempts"] += 1
         await self._report(run_id, partition, fact)
 

@@ -60,8 +60,8 @@ async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away
         await world.push(document)
         original = frozen.executor.attempt
 
-        async def hold_second(run: Any, step: Any) -> Any:
-            fact = await original(run, step)
+        async def hold_second(run: Any, step: Any, **more: Any) -> Any:
+            fact = await original(run, step, **more)
             if step.node_id == "second":
                 held.free.clear()
             return fact
