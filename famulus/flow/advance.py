@@ -419,7 +419,8 @@ class _Advance:
 
     def resolve_join(self, node_id: NodeId, counts: Arrivals) -> None:
         came = self.run.joins[StepId(node_id)].came
-        failed = next((source for source, arrival in came.items() if arrival is Arrival.FAILED), None)
+        # In the order of the blueprint, not of arrival: the next owner must find the same one.
+        failed = next((each for each in self.graph.predecessors(node_id) if came.get(each) is Arrival.FAILED), None)
         skipped = self.resolve(node_id, counts, failed=failed)
         if skipped is not None:
             self.settle(self.ways(node_id, self.stood_for(node_id), skipped))

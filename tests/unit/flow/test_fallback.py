@@ -214,6 +214,18 @@ def test_a_fallback_that_fails_fails_the_run_and_blocks_the_branches_of_its_node
     assert (heart.run.status, heart.run.reason) == ("failed", "step f failed")
 
 
+def test_a_join_blocked_by_node_and_fallback_gives_the_same_reason_after_a_crash() -> None:
+    live, crashed = guarded(("f", "b")), guarded(("f", "b"))
+    for heart in (live, crashed):
+        heart.fail("a")
+        heart.tell(heart.failed("f"))
+
+    live.count_joins()
+    crashed.crash()
+
+    assert live.run.steps[StepId("b")].reason == crashed.run.steps[StepId("b")].reason
+
+
 def test_other_failures_fail_the_run_although_a_fallback_has_run() -> None:
     heart = guarded(c="x")
 
