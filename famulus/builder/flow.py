@@ -54,13 +54,13 @@ class Flow:
         retry_delay: Seconds | None = None,
         timeout: Seconds | None = None,
         fallback: str | None = None,
-        join: str | None = None,
+        join: str | int | None = None,
     ) -> Flow:
         """Add a node that no edge leads to yet, and go on from it.
 
         ``retries`` are those after the first attempt (`maxRetries` of the JSON counts that one too); ``retry_delay``
-        and ``timeout`` are seconds or a timedelta; ``fallback`` is the id of another node; ``join`` is ``"all"`` or
-        ``"any"``.
+        and ``timeout`` are seconds or a timedelta; ``fallback`` is the id of another node; ``join`` is ``"all"``,
+        ``"any"``, ``"all_settled"``, or the number of predecessors whose edges have to fire.
         """
         added = node_json(
             id,
@@ -103,7 +103,7 @@ class Flow:
         retry_delay: Seconds | None = None,
         timeout: Seconds | None = None,
         fallback: str | None = None,
-        join: str | None = None,
+        join: str | int | None = None,
         when: str | None = None,
         action: str | None = None,
         transform: str | None = None,

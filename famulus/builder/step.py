@@ -32,7 +32,7 @@ def step(
     retry_delay: Seconds | None = None,
     timeout: Seconds | None = None,
     fallback: str | None = None,
-    join: str | None = None,
+    join: str | int | None = None,
     when: str | None = None,
     action: str | None = None,
     transform: str | None = None,
@@ -62,16 +62,23 @@ def node_json(
     retry_delay: Seconds | None,
     timeout: Seconds | None,
     fallback: str | None,
-    join: str | None,
+    join: str | int | None,
 ) -> dict[str, Any]:
     config = _given(
         maxRetries=_attempts(retries),
         retryDelay=_milliseconds(retry_delay),
         timeout=_milliseconds(timeout),
         fallback=fallback,
-        joinStrategy=join,
+        **_join(join),
     )
     return _given(id=id, uses=uses, params=params or None, inputs=inputs, config=config or None)
+
+
+def _join(join: Any) -> dict[str, Any]:
+    """A number of predecessors is the policy that waits for so many."""
+    if isinstance(join, int) and not isinstance(join, bool):
+        return {"joinStrategy": "n_of_m", "joinCount": join}
+    return {"joinStrategy": join}
 
 
 def edge_json(*, when: str | None, action: str | None, transform: str | None) -> dict[str, Any]:

@@ -202,7 +202,7 @@ class Session:
     def _decide(self, fact: Fact) -> list[Decision]:
         """What follows from the fact. A step whose edges would deliver what cannot be stored has failed."""
         decided = advance(self.run.graph, self.run, fact)
-        if not isinstance(fact, StepSucceeded):
+        if not isinstance(fact, StepSucceeded | StepFailed):
             return decided
         try:
             for decision in decided:
@@ -215,6 +215,7 @@ class Session:
                 attempt=fact.attempt,
                 error=ErrorInfo(type="OutputError", message=f"what a transform made cannot be delivered: {error}"),
                 retryable=False,
+                fatal=True,  # a fallback would have the same edges
                 changes=fact.changes,
                 started_at=fact.started_at,
                 at=fact.at,

@@ -189,3 +189,12 @@ def test_every_problem_is_told_at_once_with_its_path() -> None:
             "edges[0].target",
             "edges[0].condition",
         }
+
+
+def test_a_number_as_join_waits_for_so_many_predecessors() -> None:
+    built = flow("b").node("a", uses="x").node("b", uses="x").node("c", uses="x", join=2)
+    built = built.edge("a", "c").edge("b", "c")
+
+    node = built.blueprint().nodes[2]
+
+    assert (node.config.join.value, node.config.join_count) == ("n_of_m", 2)
