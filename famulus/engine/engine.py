@@ -42,6 +42,8 @@ from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, Run
 log = logging.getLogger(__name__)
 
 FORWARDED_HEADER: Final = "famulus-forwarded-from"
+FORWARDED_MOST: Final = 5
+"""A topic that gets more partitions may send a record on twice; beyond that the broker and we do not agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +309,9 @@ class Engine:
         self.counts["forwarded"] += 1
         source = f"{record.topic}/{record.partition}/{record.offset}".encode()
         headers = [(name, value) for name, value in record.headers if value is not None]
+        if sum(name == FORWARDED_HEADER for name, _ in headers) >= FORWARDED_MOST:
+            await self._bury(record, BadRecordError("it comes to a wrong partition again and again", code="misrouted"))
+            return
         headers.append((FORWARDED_HEADER, source))
         try:
             await (await self.ports.bus.send_job(run_id, record.value or b"", headers=headers))

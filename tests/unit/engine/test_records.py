@@ -190,6 +190,22 @@ async def test_a_record_on_the_wrong_partition_is_forwarded_and_says_where_it_ca
         assert (forwarded.key, forwarded.value) == (b"r", record.value)
 
 
+async def test_a_record_is_not_forwarded_for_ever_when_broker_and_bus_disagree() -> None:
+    async with a_world() as world:
+        bus = world.bus
+
+        async def send_to_another(run_id: RunId, value: bytes, *, headers: Any = ()) -> Any:
+            bus.append_job((bus.partition_of(run_id) + 1) % 4, run_id.encode(), value, headers=headers)
+            taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            taken.set_result(None)
+            return taken
+
+        bus.send_job = send_to_another  # type: ignore[method-assign]
+        await send_to_another(RunId("r"), msgspec.json.encode(start_of("r")))
+
+        await eventually(lambda: [letter.code for letter in bus.dead_letters] == ["misrouted"])
+
+
 async def test_a_record_that_is_too_large_to_be_forwarded_becomes_a_dead_letter() -> None:
     """It is as large as its topic takes; with the header that tells where it came from it would be larger."""
     async with a_world() as world:
