@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 BATCH_RECORDS: Final = 5000
 BATCH_SECONDS: Final = 1.0
-RUNS_REMEMBERED: Final = 20_000
+RUNS_REMEMBERED: Final = 5000
 STEP_COMPLETED: Final = "step.completed"
 RUN_ENDED: Final = frozenset({"run.completed", "run.failed", "run.cancelled"})
 

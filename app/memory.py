@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-THRESHOLDS: Final = (20_000, 50, 100)
+THRESHOLDS: Final = (20_000, 20, 10)
 """Of the three generations. By default the youngest is searched every 700 objects, many times a run."""
 
 

@@ -73,7 +73,7 @@ class EngineOptions:
     """How long hints and events wait for the topic; a step that is over by then needs no hint."""
     starts_at_once: int = 64
     """Runs that are being started. Under load a worker ends the runs that it has rather than begin all of them."""
-    ended_remembered: int = 50_000
+    ended_remembered: int = 10_000
     """Runs that ended here lately: late hints for them cost no read."""
     loads_at_once: int = 32
     """Open runs that are loaded at the same time after an assignment."""

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Record], Awaitable[None] | None]
 """Handles one record; ``None`` instead of an awaitable says that the record is finished already."""
 
-FINISHED_REMEMBERED: Final = 10_000
+FINISHED_REMEMBERED: Final = 2000
 FIRST_RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 30.0
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from famulus.ports import Record
 
 HANDOVER_SECONDS: Final = 30.0
-KEYS_REMEMBERED: Final = 32_768
+KEYS_REMEMBERED: Final = 4096
 """How long a record may wait to be handed over: for the metadata of a topic that vanished, or for a full buffer."""
 ACKNOWLEDGE_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 0.005
