@@ -10,7 +10,7 @@ from famulus.nodes import Registry, load_registry
 from famulus.settings import Settings
 
 from . import web
-from .listening import web_port
+from .listening import likely_port
 from .logs import logging_config
 from .observing import observe
 from .worker import FamulusApp
@@ -29,7 +29,7 @@ def create_app(
         topic_replication_factor=settings.replication_factor,  # of the changelogs of tables
         web_bind=settings.web_host,
         web_host=settings.web_host,
-        web_port=web_port(settings),
+        web_port=likely_port(settings),
         web_application_options=web.application_options(settings),
         logging_config=logging_config(settings),
         autodiscover=False,

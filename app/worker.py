@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import warnings
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import faust
+from aiohttp.web import SockSite
+from faust.exceptions import AlreadyConfiguredWarning
 
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
@@ -27,6 +30,7 @@ from famulus.nodes import Registry
 from famulus.ports import Record
 from famulus.settings import Settings
 
+from .listening import is_fixed, take_port
 from .memory import collect_less_often
 
 log = logging.getLogger(__name__)
@@ -59,6 +63,7 @@ class FamulusApp(faust.App):
         self.registry = registry
         self.intake = Intake(self._handle, concurrency=settings.intake_records, window=settings.intake_window)
         self._open = AsyncExitStack()
+        self._likely_web_port = self.conf.web_port
         self.on_partitions_assigned.connect(self._take_over)
         self.on_partitions_revoked.connect(self._hand_over)
         self.on_before_shutdown.connect(self._drain)
@@ -81,6 +86,7 @@ class FamulusApp(faust.App):
     async def on_start(self) -> None:
         """Open everything that a record or a request may need. Servers that are starting too are waited for."""
         try:
+            self._take_web_port()
             await self._open_ports()
         except FamulusError as error:
             # Raised as it is, it would be logged twice with the traces of all layers below. Its message says it all.
@@ -91,6 +97,18 @@ class FamulusApp(faust.App):
     async def on_started(self) -> None:
         await super().on_started()
         collect_less_often()
+
+    def _take_web_port(self) -> None:
+        if not self.conf.web_enabled:
+            return
+        offered = self.conf.web_port
+        fixed = is_fixed(self.settings) or offered != self._likely_web_port
+        taken = take_port(self.conf.web_bind, offered, fixed=fixed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AlreadyConfiguredWarning)  # nothing has used the port yet
+            self.conf.web_port = taken.getsockname()[1]
+        web: Any = self.web
+        web._transport_handlers["tcp"] = lambda: SockSite(web._runner, taken)  # noqa: SLF001  # Faust has no other way
 
     async def _open_ports(self) -> None:
         settings = self.settings
