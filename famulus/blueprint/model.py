@@ -37,12 +37,32 @@ class NodeConfig:
     max_attempts: int = 1
     """Attempts in all, the first included (`maxRetries` in the JSON, where 0 means 1)."""
     retry_delay_ms: int = 0
+    """Before the second attempt; before later ones `retry_backoff` times as long each."""
+    retry_backoff: float = 1.0
+    retry_delay_max_ms: int | None = None
+    """No delay is longer, however often the backoff has been applied."""
+    retry_jitter: float = 0.0
+    """Share of a delay, 0 to 1, that is taken off at most, differently for each step and attempt."""
+    retry_on: tuple[str, ...] = ()
+    """Names of error classes, their base classes included; where given, no other error is retried."""
+    never_retry_on: tuple[str, ...] = ()
+    """Names of error classes that are never retried; they go before `retry_on`."""
     timeout_ms: int | None = None
     """Limit of one attempt."""
+    total_timeout_ms: int | None = None
+    """Limit of the step with all its attempts and the delays between them, from the start of the first."""
+    heartbeat_ms: int | None = None
+    """An attempt that has not beaten (`ctx.heartbeat()`) for so long has failed."""
     fallback: NodeId | None = None
+    compensate: NodeId | None = None
+    """The node that undoes this one when the run fails or is cancelled after this one has completed."""
     join: JoinPolicy = JoinPolicy.ALL
     join_count: int | None = None
     """How many must have fired, for `JoinPolicy.N_OF_M`; otherwise ``None``."""
+    join_deadline_ms: int | None = None
+    """So long after the first edge has fired, the node goes on with what is there."""
+    cancel_losers: bool = False
+    """Cancel predecessors that still run, and what leads only here, when the node starts without them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
