@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from famulus.blueprint.expressions import Expression, Language, compile_expression
+from famulus.blueprint.loops import CONTINUE, CONTROLLER, Loop
 from famulus.blueprint.standins import told_at_once
 from famulus.blueprint.topology import Topology, topology_of
 from famulus.errors import BlueprintError, ExpressionError
+from famulus.ids import NodeId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from famulus.blueprint.model import Blueprint, Node
-    from famulus.ids import Digest, NodeId
+    from famulus.ids import Digest
 
 T = TypeVar("T")
 
@@ -56,6 +59,15 @@ class Graph:
     _callers: Mapping[NodeId, tuple[NodeId, ...]]
     _waited_for: frozenset[NodeId]
     _told_at_once: Mapping[NodeId, frozenset[NodeId]]
+    _loops_around: Mapping[NodeId, tuple[NodeId, ...]]
+    _round_predecessors: Mapping[tuple[NodeId, NodeId], tuple[NodeId, ...]]
+    _controllers_after: Mapping[NodeId, tuple[NodeId, ...]]
+    _scatters_of: Mapping[NodeId, tuple[NodeId, ...]]
+    compensations: frozenset[NodeId]
+    """Nodes that undo others."""
+    run_timeout_ms: int | None
+    fails_fast: bool
+    """A step that fails for good ends the run; otherwise independent branches come to their end first."""
 
     @property
     def start_nodes(self) -> tuple[NodeId, ...]:
@@ -79,6 +91,35 @@ class Graph:
     def fallback_for(self) -> Mapping[NodeId, tuple[NodeId, ...]]:
         """Fallback node to the other nodes that name it, in node order. Unknown fallbacks are left out."""
         return self._topology.fallback_for
+
+    @property
+    def loops(self) -> Mapping[NodeId, Loop]:
+        """Controller to loop, outer ones before those inside."""
+        return self._topology.loops
+
+    def loops_around(self, node_id: NodeId) -> tuple[NodeId, ...]:
+        """The controllers of the loops that have the node in their body, the outermost first."""
+        return self._loops_around.get(node_id, ())
+
+    def controllers_after(self, node_id: NodeId) -> tuple[NodeId, ...]:
+        """The loop controllers that the node leads back to."""
+        return self._controllers_after.get(node_id, ())
+
+    def round_predecessors(self, controller: NodeId, node_id: NodeId) -> tuple[NodeId, ...] | None:
+        """What a node waits for in a round that its controller began, where that differs from its first time.
+
+        So for a node at which a loop is entered before the controller has been asked; ``None`` for others.
+        """
+        return self._round_predecessors.get((controller, node_id))
+
+    def scatters_of(self, node_id: NodeId) -> tuple[NodeId, ...]:
+        """The `batch-scatter` nodes whose items a `batch-gather` node waits for, in node order."""
+        return self._scatters_of.get(node_id, ())
+
+    def compensation_of(self, node_id: NodeId) -> NodeId | None:
+        """The node that undoes this one, if it names another known node."""
+        undoing = self.nodes[node_id].config.compensate
+        return undoing if undoing in self.nodes and undoing != node_id else None
 
     def fallback_of(self, node_id: NodeId) -> NodeId | None:
         """The node that stands in for this one when it fails, if it names another known node."""
@@ -128,9 +169,12 @@ class Graph:
 
 
 def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
-    """Prepare the blueprint. Raises `BlueprintError` with every expression that does not compile."""
+    """Prepare the blueprint. Raises `BlueprintError` with every expression that does not compile, for a loop without a
+    `continue` edge, and for a cycle in a blueprint that is strict.
+    """
     nodes = {node.id: node for node in blueprint.nodes}
     topology = topology_of(blueprint)
+    _check_cycles(blueprint, topology)
     routes = _routes(blueprint, topology)
     outgoing = _grouped(nodes, ((route.source, route) for route in routes if route.target in nodes))
     incoming = _grouped(nodes, ((route.target, route) for route in routes))
@@ -140,10 +184,22 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         )
         for node_id, into in incoming.items()
     }
+    scatters = _scatters(blueprint)
+    for gather, sources in scatters.items():
+        if gather in predecessors:
+            predecessors[gather] = tuple(dict.fromkeys((*predecessors[gather], *sources)))
     successors = _grouped(nodes, ((source, node_id) for node_id, sources in predecessors.items() for source in sources))
-    fallback_of = {node_id: fallback for fallback, ids in topology.fallback_for.items() for node_id in ids}
+    around = _loops_around(topology)
+    fallback_of = {
+        node_id: fallback
+        for fallback, ids in topology.fallback_for.items()
+        for node_id in ids
+        if set(around.get(fallback, ())) <= set(around.get(node_id, ()))  # else: which of its rounds would stand in?
+    }
     callers = {
-        fallback: tuple(n for n in ids if n in topology.reachable and (n, fallback) not in topology.back)
+        fallback: tuple(
+            n for n in ids if n in fallback_of and n in topology.reachable and (n, fallback) not in topology.back
+        )
         for fallback, ids in topology.fallback_for.items()
     }
     return Graph(
@@ -162,7 +218,65 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         _callers=callers,
         _waited_for=frozenset(node_id for ids in callers.values() for node_id in ids),
         _told_at_once=told_at_once(successors, fallback_of, callers),
+        _loops_around=around,
+        _round_predecessors=_round_predecessors(topology, routes, predecessors),
+        _controllers_after=_grouped(
+            nodes, ((source, loop.controller) for loop in topology.loops.values() for source in loop.back)
+        )
+        if topology.loops
+        else {},
+        _scatters_of=scatters,
+        compensations=frozenset(node.config.compensate for node in blueprint.nodes if node.config.compensate in nodes),
+        run_timeout_ms=_milliseconds(blueprint.metadata.get("timeout")),
+        fails_fast=blueprint.metadata.get("failurePolicy") == "failFast",
     )
+
+
+def _check_cycles(blueprint: Blueprint, topology: Topology) -> None:
+    """Refuse what the specification has refused before anything runs."""
+    if blueprint.metadata.get("strict") is True and topology.cycles:
+        cycle = " -> ".join([*topology.cycles[0], topology.cycles[0][0]])
+        raise BlueprintError(
+            f"blueprint {blueprint.id!r} is strict, but has a cycle: {cycle}; take an edge out, or metadata.strict"
+        )
+    going_on = {edge.source for edge in blueprint.edges if edge.action == CONTINUE}
+    for node in blueprint.nodes:
+        if node.uses == CONTROLLER and node.id in topology.reachable and node.id not in going_on:
+            raise BlueprintError(
+                f"blueprint {blueprint.id!r}: the loop controller {node.id!r} has no edge with action "
+                f"{CONTINUE!r}; add one into the body of the loop"
+            )
+
+
+def _loops_around(topology: Topology) -> dict[NodeId, tuple[NodeId, ...]]:
+    around: defaultdict[NodeId, list[NodeId]] = defaultdict(list)
+    for loop in topology.loops.values():
+        for node_id in loop.body:
+            around[node_id].append(loop.controller)
+    return {node_id: tuple(controllers) for node_id, controllers in around.items()}
+
+
+def _round_predecessors(
+    topology: Topology, routes: Iterable[Route], predecessors: Mapping[NodeId, tuple[NodeId, ...]]
+) -> dict[tuple[NodeId, NodeId], tuple[NodeId, ...]]:
+    return {
+        (route.source, route.target): (*(n for n in predecessors[route.target] if n in loop.body), route.source)
+        for route in routes
+        if (loop := topology.loops.get(route.source)) and route.index in loop.again and route.back
+    }
+
+
+def _scatters(blueprint: Blueprint) -> dict[NodeId, tuple[NodeId, ...]]:
+    found: defaultdict[NodeId, list[NodeId]] = defaultdict(list)
+    for node in blueprint.nodes:
+        gather = node.params.get("gatherNodeId")
+        if node.uses == "batch-scatter" and isinstance(gather, str) and gather != node.id:
+            found[NodeId(gather)].append(node.id)
+    return {gather: tuple(ids) for gather, ids in found.items()}
+
+
+def _milliseconds(given: object) -> int | None:
+    return int(given) if isinstance(given, int | float) and not isinstance(given, bool) and given > 0 else None
 
 
 def expression_language(blueprint: Blueprint) -> Language:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from famulus.blueprint.circles import circles
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -55,7 +57,7 @@ def told_at_once(
         if fallback in fallback_of:
             before[_RESULT, fallback_of[fallback]].append((_RESULT, fallback))
 
-    circle = _circles(before)
+    circle = circles(before)
     found = {}
     for node_id, fallback in fallback_of.items():
         own = circle[_RESULT, fallback]
@@ -65,37 +67,3 @@ def told_at_once(
         if early:
             found[node_id] = early
     return found
-
-
-def _circles(before: Mapping[Point, Sequence[Point]]) -> dict[Point, int]:
-    """A number for each point; the same for those that lead to each other (Kosaraju's two searches, no recursion)."""
-    points = dict.fromkeys([*before, *(after for afters in before.values() for after in afters)])
-    finished: list[Point] = []
-    seen: set[Point] = set()
-    for root in points:
-        if root in seen:
-            continue
-        seen.add(root)
-        path = [(root, iter(before.get(root, ())))]
-        while path:
-            point, left = path[-1]
-            following = next(left, None)
-            if following is None:
-                finished.append(point)
-                path.pop()
-            elif following not in seen:
-                seen.add(following)
-                path.append((following, iter(before.get(following, ()))))
-    after: defaultdict[Point, list[Point]] = defaultdict(list)
-    for point, followings in before.items():
-        for following in followings:
-            after[following].append(point)
-    circle: dict[Point, int] = {}
-    for number, root in enumerate(reversed(finished)):
-        stack = [root]
-        while stack:
-            point = stack.pop()
-            if point not in circle:
-                circle[point] = number
-                stack += after[point]
-    return circle

@@ -11,9 +11,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from famulus.blueprint.loops import find_loops
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from famulus.blueprint.loops import Loop
     from famulus.blueprint.model import Blueprint, Node
     from famulus.ids import NodeId
 
@@ -26,7 +29,10 @@ class Topology:
     edges: tuple[int, ...]
     """Positions of the edges that count: of those equal in source, target, action and condition the last."""
     start_nodes: tuple[NodeId, ...]
-    """Nodes that no edge enters and no other node names as its fallback; without any the entries of the cycles."""
+    """Nodes that no edge enters and no other node names as its fallback or compensation.
+
+    Without any the entries of the cycles.
+    """
     reachable: frozenset[NodeId]
     """The nodes that a run can come to, from its start nodes along edges and fallbacks."""
     cycles: tuple[tuple[NodeId, ...], ...]
@@ -35,6 +41,8 @@ class Topology:
     """Source and target of the edges and fallbacks that close a cycle, seen from the start nodes."""
     fallback_for: Mapping[NodeId, tuple[NodeId, ...]]
     """Fallback node to the other nodes that name it, in node order. Unknown fallbacks are left out."""
+    loops: Mapping[NodeId, Loop]
+    """Controller to loop, outer ones before those inside."""
 
 
 def topology_of(blueprint: Blueprint) -> Topology:
@@ -50,7 +58,9 @@ def topology_of(blueprint: Blueprint) -> Topology:
 
     fallback_for = _fallback_for(nodes)
     cycles, entries = _cycles(nodes, following, _entry_points(blueprint))
-    start_nodes = tuple(node_id for node_id in nodes if node_id not in entered and node_id not in fallback_for)
+    undoing = {node.config.compensate for node in nodes.values()}
+    standing_by = {*fallback_for, *undoing}
+    start_nodes = tuple(node_id for node_id in nodes if node_id not in entered and node_id not in standing_by)
 
     # A fallback is followed like an edge: it is a way into the graph, and a loop behind it must be met at its head.
     for fallback, node_ids in fallback_for.items():
@@ -58,7 +68,8 @@ def topology_of(blueprint: Blueprint) -> Topology:
             following[node_id][fallback] = None
     search = _Search(following.__getitem__)
     back = set(search.closings_from(start_nodes or entries))
-    reachable = frozenset(search.done)
+    reached = [node_id for node_id in nodes if node_id in search.done]
+    reachable = frozenset(reached) | {node_id for node_id in nodes if node_id in undoing}
     back.update(search.closings_from(nodes))
     return Topology(
         edges=edges,
@@ -67,6 +78,7 @@ def topology_of(blueprint: Blueprint) -> Topology:
         cycles=cycles,
         back=frozenset((closing.source, closing.target) for closing in back),
         fallback_for=fallback_for,
+        loops=find_loops(blueprint, edges=edges, following=following, reachable=reached),
     )
 
 
