@@ -11,16 +11,17 @@ from famulus.adapters.cassandra import (
     CassandraBlueprintStore,
     CassandraDatabase,
     CassandraEpochs,
+    CassandraHookStore,
     CassandraRunStore,
     migrate,
 )
 from famulus.adapters.kafka.topics import TopicSpec
 from famulus.adapters.memory import MemoryJoins
 from famulus.adapters.redis import RedisJoins
-from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
+from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteHookStore, SqliteRunStore
 from famulus.blueprint import Blueprint, parse_blueprint
 from famulus.errors import BlueprintError, SettingsError
-from famulus.ports import BlueprintStore, Epochs, Joins, RunStore
+from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore
 from famulus.settings import Settings, variable_of
 
 
@@ -29,6 +30,7 @@ class Stores:
     runs: RunStore
     blueprints: BlueprintStore
     epochs: Epochs
+    hooks: HookStore
 
 
 @asynccontextmanager
@@ -116,6 +118,7 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
         runs=SqliteRunStore(database, namespace=settings.namespace),
         blueprints=SqliteBlueprintStore(database, namespace=settings.namespace),
         epochs=SqliteEpochs(database, namespace=settings.namespace),
+        hooks=SqliteHookStore(database, namespace=settings.namespace),
     )
 
 
@@ -133,4 +136,5 @@ async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
         runs=CassandraRunStore(database, namespace=settings.namespace),
         blueprints=CassandraBlueprintStore(database, namespace=settings.namespace),
         epochs=CassandraEpochs(database, namespace=settings.namespace),
+        hooks=CassandraHookStore(database, namespace=settings.namespace),
     )

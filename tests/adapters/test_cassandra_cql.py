@@ -30,10 +30,10 @@ def test_nothing_filters_on_the_server() -> None:
     assert not [name for name, text in all_statements().items() if "FILTERING" in text.upper()]
 
 
-def test_only_epochs_are_taken_under_a_condition() -> None:
+def test_only_epochs_and_the_secret_are_written_under_a_condition() -> None:
     conditional = {name for name, text in worker_statements().items() if re.search(r"\bIF\b", text)}
 
-    assert conditional == {"take_first_epoch", "take_next_epoch"}
+    assert conditional == {"take_first_epoch", "take_next_epoch", "keep_secret"}
 
 
 def test_every_other_write_names_its_timestamp() -> None:
@@ -54,7 +54,7 @@ def test_no_table_is_compacted_by_write_time() -> None:
     assert not [name for name, text in tables.items() if "TimeWindow" in text or "DateTiered" in text]
 
 
-def test_every_table_but_epochs_and_versions_has_a_stamp() -> None:
+def test_every_table_but_those_of_transactions_and_versions_has_a_stamp() -> None:
     tables = [text for text in all_statements().values() if re.match(r"CREATE TABLE", text)]
 
     unstamped = {
@@ -63,7 +63,7 @@ def test_every_table_but_epochs_and_versions_has_a_stamp() -> None:
         if (match := re.match(r"CREATE TABLE IF NOT EXISTS (\w+)", text)) and "stamp bigint" not in text
     }
 
-    assert unstamped == {"epochs", "schema_versions"}
+    assert unstamped == {"epochs", "secrets", "schema_versions"}
 
 
 def test_migrations_are_numbered_without_a_gap_and_safe_to_repeat() -> None:

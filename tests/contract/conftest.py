@@ -16,18 +16,19 @@ from famulus.adapters.cassandra import (
     CassandraBlueprintStore,
     CassandraDatabase,
     CassandraEpochs,
+    CassandraHookStore,
     CassandraRunStore,
     migrate,
 )
-from famulus.adapters.memory import MemoryBlueprintStore, MemoryEpochs, MemoryJoins, MemoryRunStore
+from famulus.adapters.memory import MemoryBlueprintStore, MemoryEpochs, MemoryHookStore, MemoryJoins, MemoryRunStore
 from famulus.adapters.redis import RedisJoins
-from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
+from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteHookStore, SqliteRunStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from famulus.ports import BlueprintStore, Epochs, Joins, RunStore
+    from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore
 
 
 CASSANDRA_KEYSPACE = "famulus_contract_tests"
@@ -47,6 +48,8 @@ class Backend(Protocol):
 
     async def epochs(self, namespace: str) -> Epochs: ...
 
+    async def hook_store(self, namespace: str) -> HookStore: ...
+
     async def close_clients(self) -> None:
         """Close those that are open, as workers that end: what they do in the background is done then."""
 
@@ -59,6 +62,7 @@ class MemoryBackend:
         self._runs: dict[str, MemoryRunStore] = {}
         self._blueprints: dict[str, MemoryBlueprintStore] = {}
         self._epochs: dict[str, MemoryEpochs] = {}
+        self._hooks: dict[str, MemoryHookStore] = {}
 
     async def run_store(self, namespace: str) -> RunStore:
         return self._runs.setdefault(namespace, MemoryRunStore())
@@ -68,6 +72,9 @@ class MemoryBackend:
 
     async def epochs(self, namespace: str) -> Epochs:
         return self._epochs.setdefault(namespace, MemoryEpochs())
+
+    async def hook_store(self, namespace: str) -> HookStore:
+        return self._hooks.setdefault(namespace, MemoryHookStore())
 
     async def close_clients(self) -> None:
         pass
@@ -89,6 +96,9 @@ class SqliteBackend:
 
     async def epochs(self, namespace: str) -> Epochs:
         return SqliteEpochs(await self._client(), namespace=namespace)
+
+    async def hook_store(self, namespace: str) -> HookStore:
+        return SqliteHookStore(await self._client(), namespace=namespace)
 
     async def close_clients(self) -> None:
         await self._opened.aclose()
@@ -113,6 +123,9 @@ class CassandraBackend:
 
     async def epochs(self, namespace: str) -> Epochs:
         return CassandraEpochs(await self._client(), namespace=namespace)
+
+    async def hook_store(self, namespace: str) -> HookStore:
+        return CassandraHookStore(await self._client(), namespace=namespace)
 
     async def close_clients(self) -> None:
         await self._opened.aclose()

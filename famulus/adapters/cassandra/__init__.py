@@ -3,6 +3,7 @@
 from famulus.adapters.cassandra.blueprints import CassandraBlueprintStore
 from famulus.adapters.cassandra.database import CassandraDatabase
 from famulus.adapters.cassandra.epochs import CassandraEpochs
+from famulus.adapters.cassandra.hooks import CassandraHookStore
 from famulus.adapters.cassandra.runs import CassandraRunStore
 from famulus.adapters.cassandra.schema import migrate
 
@@ -10,6 +11,7 @@ __all__ = [
     "CassandraBlueprintStore",
     "CassandraDatabase",
     "CassandraEpochs",
+    "CassandraHookStore",
     "CassandraRunStore",
     "migrate",
 ]

@@ -1,4 +1,4 @@
-"""Epochs in Cassandra, by lightweight transactions: the only ones, once for each assignment of partitions."""
+"""Epochs in Cassandra, by lightweight transactions, once for each assignment of partitions."""
 
 from __future__ import annotations
 

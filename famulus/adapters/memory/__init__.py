@@ -5,7 +5,16 @@ from __future__ import annotations
 from famulus.adapters.memory.blueprints import MemoryBlueprintStore
 from famulus.adapters.memory.bus import DeadLetter, MemoryBus
 from famulus.adapters.memory.epochs import MemoryEpochs
+from famulus.adapters.memory.hooks import MemoryHookStore
 from famulus.adapters.memory.joins import MemoryJoins
 from famulus.adapters.memory.runs import MemoryRunStore
 
-__all__ = ["DeadLetter", "MemoryBlueprintStore", "MemoryBus", "MemoryEpochs", "MemoryJoins", "MemoryRunStore"]
+__all__ = [
+    "DeadLetter",
+    "MemoryBlueprintStore",
+    "MemoryBus",
+    "MemoryEpochs",
+    "MemoryHookStore",
+    "MemoryJoins",
+    "MemoryRunStore",
+]

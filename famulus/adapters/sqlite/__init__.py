@@ -5,6 +5,7 @@ from __future__ import annotations
 from famulus.adapters.sqlite.blueprints import SqliteBlueprintStore
 from famulus.adapters.sqlite.database import SqliteDatabase
 from famulus.adapters.sqlite.epochs import SqliteEpochs
+from famulus.adapters.sqlite.hooks import SqliteHookStore
 from famulus.adapters.sqlite.runs import SqliteRunStore
 
-__all__ = ["SqliteBlueprintStore", "SqliteDatabase", "SqliteEpochs", "SqliteRunStore"]
+__all__ = ["SqliteBlueprintStore", "SqliteDatabase", "SqliteEpochs", "SqliteHookStore", "SqliteRunStore"]

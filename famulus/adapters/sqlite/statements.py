@@ -127,6 +127,22 @@ SELECT_BLUEPRINTS: Final = """
     ORDER BY blueprint_id, registered_at
 """
 
+# -- webhooks ----------------------------------------------------------------------------------------------------------
+
+INSERT_HOOK: Final = """
+    INSERT INTO hooks (namespace, digest, run_id, step_id) VALUES (?, ?, ?, ?)
+    ON CONFLICT (namespace, digest) DO NOTHING
+"""
+
+SELECT_HOOK: Final = "SELECT digest, run_id, step_id FROM hooks WHERE namespace = ? AND digest = ?"
+
+INSERT_SECRET: Final = """
+    INSERT INTO secrets (namespace, name, value) VALUES (?, ?, ?)
+    ON CONFLICT (namespace, name) DO NOTHING
+"""  # noqa: S105  # a statement
+
+SELECT_SECRET: Final = "SELECT value FROM secrets WHERE namespace = ? AND name = ?"  # noqa: S105  # a statement
+
 # -- epochs ----------------------------------------------------------------------------------------------------------
 
 INCREMENT_EPOCH: Final = """
