@@ -38,6 +38,8 @@ class RunBirth:
     """Of the jobs topic, when the run started."""
     created_at: float
     """Seconds since the Unix epoch, by the clock of the owner."""
+    parent: bytes | None = None
+    """JSON object with the run and step that wait for this run, if it is a child."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class RunHead:
     """Earlier epoch -> the highest stamp of it that counts. Rows of that epoch beyond the seal are nobody's."""
     next_seq: int = 0
     """The sequence number after the last one used by this run's steps, context rows and events."""
+    ending: bytes | None = None
+    """JSON object with the status and reason that the run will have once its steps have been compensated."""
     stamp: Stamp = UNSTAMPED
 
 
@@ -76,6 +80,8 @@ class StepRow:
     worker: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    extra: bytes | None = None
+    """JSON object with what only some steps have: what they wait for, their items, when their first attempt began."""
     stamp: Stamp = UNSTAMPED
 
 

@@ -33,6 +33,8 @@ class Loop:
     body: frozenset[NodeId]
     again: frozenset[int]
     """Positions of the edges of the controller that begin another round."""
+    entries: frozenset[NodeId]
+    """Where these edges lead."""
     back: tuple[NodeId, ...]
     """Nodes of the body with an edge to the controller: they say how a round has ended."""
 
@@ -110,6 +112,7 @@ class _Finder:
             around=around,
             body=body,
             again=frozenset(again),
+            entries=frozenset(target for target in again.values() if target in body),
             back=tuple(n for n in self._order if n in body and head in self._following.get(n, ())),
         )
 

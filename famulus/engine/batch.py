@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from famulus.engine.rows import context_row, encode, step_row
+from famulus.engine.rows import context_row, encode, ending_row, step_row
 from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival
+from famulus.flow.rebuild import rearm_value
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED
 from famulus.ids import NodeId, Stamp, StepId
@@ -24,8 +25,11 @@ class Batch:
     run_steps: list[d.RunStep] = field(default_factory=list)
     stop_steps: list[d.StopStep] = field(default_factory=list)
     arrivals: dict[StepId, dict[NodeId, Arrival]] = field(default_factory=dict)
+    ending: d.SetEnding | None = None
+    start_children: list[d.StartChild] = field(default_factory=list)
+    tell_children: list[d.TellChild] = field(default_factory=list)
 
-    def add(self, decided: Iterable[d.Decision]) -> None:
+    def add(self, decided: Iterable[d.Decision]) -> None:  # noqa: C901, PLR0912  # a table of decisions
         for decision in decided:
             match decision:
                 case d.RecordStep(step):
@@ -40,16 +44,24 @@ class Batch:
                     self.run_steps.append(decision)
                 case d.StopStep():
                     self.stop_steps.append(decision)
-                case d.ArriveAtJoin(step_id, arrivals):
+                case d.ArriveAtJoin(step_id=step_id, arrivals=arrivals):
                     self.arrivals.setdefault(step_id, {}).update(arrivals)
-                case d.CallFallback(step_id):
+                case d.CallFallback(step_id=step_id):
                     self.arrivals.setdefault(step_id, {})
+                case d.SetEnding():
+                    self.ending = decision
+                case d.Rearm(seq=seq):
+                    self.context[decision.key] = d.WriteContext(decision.key, rearm_value(decision), seq)
+                case d.StartChild():
+                    self.start_children.append(decision)
+                case d.TellChild():
+                    self.tell_children.append(decision)
                 case _:
                     assert_never(decision)
 
     @property
     def has_rows(self) -> bool:
-        return bool(self.steps or self.context or self.events or self.status)
+        return bool(self.steps or self.context or self.events or self.status or self.ending)
 
     def commit(self, birth: RunBirth, run: RunState, *, seals: Mapping[int, int], stamp: Stamp, at: float) -> Commit:
         """The rows of the batch, after its decisions were folded into the state."""
@@ -62,6 +74,7 @@ class Batch:
                 ended_at=run.ended_at,
                 seals=seals,
                 next_seq=run.next_seq,
+                ending=ending_row(run.ending),
                 stamp=stamp,
             ),
             stamp=stamp,

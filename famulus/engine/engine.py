@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, assert_never
 
 from famulus.engine.catalog import Catalog
@@ -19,6 +20,7 @@ from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.joins import JoinDesk
 from famulus.engine.records import Cancel, Job, Start, StepHint, Wake, parse_job
 from famulus.engine.recovery import Recovery
+from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.steps import StepRunner
@@ -31,10 +33,12 @@ from famulus.errors import (
     RetryableError,
     TerminalError,
 )
-from famulus.flow.advance import REASON_CHARACTERS
+from famulus.flow.deciding import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep
 from famulus.flow.facts import CancelRequested
+from famulus.flow.limits import RunLimits
 from famulus.flow.state import StepState
+from famulus.flow.status import RunStatus
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
 from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, RunStore
@@ -77,6 +81,12 @@ class EngineOptions:
     """Runs that ended here lately: late hints for them cost no read."""
     loads_at_once: int = 32
     """Open runs that are loaded at the same time after an assignment."""
+    steps_of_run: int = 100_000
+    """Steps that one run may start, those of loops and batches included; then it fails."""
+    rounds_of_loop: int = 10_000
+    """Rounds of one loop; then its controller fails."""
+    items_at_once: int = 256
+    """Items of a batch that are under way at the same time, where it sets no limit of its own."""
     execution: ExecutionLimits = field(default_factory=ExecutionLimits)
 
 
@@ -103,7 +113,12 @@ class Engine:
             joins=self.joins,
             owner=self,
             announce_seconds=options.announce_seconds,
-            value_bytes=options.execution.value_bytes,
+            limits=RunLimits(
+                steps=options.steps_of_run,
+                rounds=options.rounds_of_loop,
+                items_at_once=options.items_at_once,
+                deliverable=partial(settled, max_bytes=options.execution.value_bytes),
+            ),
         )
         self.runs = Runs(
             services,
@@ -271,9 +286,9 @@ class Engine:
     def _due_attempt(self, session: Session, step_id: StepId) -> asyncio.Task[None] | None:
         """The attempt of a step that is due, started if it does not run yet; ``None`` if the step is not due."""
         step = session.run.steps.get(step_id)
-        if step is None or not step.is_due:
+        if step is None or not step.is_due or session.run.status is RunStatus.PAUSED:
             return None
-        self.steps.start(session, RunStep(step.step_id, step.node_id, step.attempt))
+        self.steps.start(session, RunStep(step.step_id, step.node_id, step.attempt, step.item))
         task = self.steps.attempts.task_of(session.run_id, step_id)
         if task is None:
             raise OwnershipLostError("this worker is about to stop and starts no more steps")

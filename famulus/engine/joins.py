@@ -40,8 +40,8 @@ class JoinDesk:
         progress = run.joins.get(step_id)
         if progress is None:
             return Arrivals()
-        if not arrivals or len(run.graph.predecessors(NodeId(step_id))) < 2:  # noqa: PLR2004  # two make a join
-            return progress.counts  # a fallback: rows alone say who needs it
+        if not arrivals or len(run.predecessors(run.join_nodes[step_id])) < 2:  # noqa: PLR2004  # two make a join
+            return progress.counts  # a fallback or a loop: rows alone say who needs it, or whether its round is over
         key = JoinKey(run.run_id, step_id)
         try:
             counts = await self._joins.arrive(key, arrivals)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from famulus.engine.rows import context_write, decode, step_state
+from famulus.engine.rows import context_write, decode, ending_of, step_state
 from famulus.flow.rebuild import rebuild
 from famulus.flow.status import RunStatus
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
+    from famulus.flow.limits import RunLimits
     from famulus.flow.state import RunState
     from famulus.ports import RunRows
 
 
-def state_of(graph: Graph, rows: RunRows) -> RunState:
+def state_of(graph: Graph, rows: RunRows, *, limits: RunLimits | None = None) -> RunState:
     """The state that the rows tell; give only visible ones (`famulus.engine.seals`)."""
     return rebuild(
         graph,
@@ -26,4 +27,7 @@ def state_of(graph: Graph, rows: RunRows) -> RunState:
         steps=[step_state(row) for row in rows.steps],
         writes=[context_write(row) for row in rows.context],
         next_seq=rows.head.next_seq,
+        created_at=rows.birth.created_at,
+        ending=ending_of(rows.head),
+        limits=limits,
     )

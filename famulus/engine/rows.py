@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 import msgspec
 
 from famulus.blueprint.values import ABSENT
 from famulus.errors import OutputError
+from famulus.flow.batches import BatchSpec
 from famulus.flow.facts import ErrorInfo
 from famulus.flow.rebuild import ContextWrite
-from famulus.flow.state import StepState
-from famulus.flow.status import StepStatus
+from famulus.flow.state import Ending, StepState
+from famulus.flow.status import RunStatus, StepStatus
+from famulus.flow.waiting import ForChild, ForSignal, ForTimer, ForWebhook, WaitingFor
 from famulus.ids import Stamp
-from famulus.ports import ContextRow, StepRow
+from famulus.ports import ContextRow, RunHead, StepRow
 
 VALUE_DEPTH_MAX: Final = 200
 """Levels of a value. How many can be read depends on the stack of the reader: far fewer can always be read."""
 NAME_BYTES_MAX: Final = 4096
 _SCALARS: Final = (str, int, float, bool, type(None))
 _SURE_BITS: Final = 64
+
+
+class StepExtra(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What only some steps have. A later version may add fields; those that are unknown here are left out."""
+
+    blocked: bool = False
+    item: int | None = None
+    batch: BatchSpec | None = None
+    first_started_at: float | None = None
+    waiting_for: str | None = None
+    """The name of the class in `famulus.flow.waiting`."""
+    details: dict[str, Any] = {}
+    """Its fields."""
+    wake_at: float | None = None
+    since: int | None = None
+
+
+NO_EXTRA: Final = StepExtra()
+_WAITING_FOR: Final[Mapping[str, type[WaitingFor]]] = {
+    kind.__name__: kind for kind in (ForTimer, ForSignal, ForWebhook, ForChild)
+}
 
 
 def encode(value: Any) -> bytes:
@@ -112,12 +136,14 @@ def step_row(step: StepState, stamp: Stamp) -> StepRow:
         worker=step.worker,
         started_at=step.started_at,
         ended_at=step.ended_at,
+        extra=extra_of(step),
         stamp=stamp,
     )
 
 
 def step_state(row: StepRow) -> StepState:
     status = StepStatus(row.status)
+    extra = NO_EXTRA if row.extra is None else msgspec.json.decode(row.extra, type=StepExtra)
     return StepState(
         step_id=row.step_id,
         node_id=row.node_id,
@@ -132,7 +158,41 @@ def step_state(row: StepRow) -> StepState:
         worker=row.worker,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        blocked=extra.blocked,
+        first_started_at=extra.first_started_at,
+        item=extra.item,
+        batch=extra.batch,
+        waiting_for=None if extra.waiting_for is None else _WAITING_FOR[extra.waiting_for](**_known(extra)),
+        wake_at=extra.wake_at,
+        since=extra.since,
     )
+
+
+def extra_of(step: StepState) -> bytes | None:
+    """What only some steps have, as JSON; ``None`` where it is nothing, so that ordinary steps cost nothing."""
+    waiting_for = step.waiting_for
+    extra = StepExtra(
+        blocked=step.blocked,
+        item=step.item,
+        batch=step.batch,
+        first_started_at=step.first_started_at,
+        waiting_for=None if waiting_for is None else type(waiting_for).__name__,
+        details={} if waiting_for is None else asdict(waiting_for),
+        wake_at=step.wake_at,
+        since=step.since,
+    )
+    return None if extra == NO_EXTRA else msgspec.json.encode(extra)
+
+
+def ending_row(ending: Ending | None) -> bytes | None:
+    return None if ending is None else msgspec.json.encode({"status": ending.status.value, "reason": ending.reason})
+
+
+def ending_of(head: RunHead) -> Ending | None:
+    if head.ending is None:
+        return None
+    told = decode(head.ending)
+    return Ending(RunStatus(told["status"]), told["reason"])
 
 
 def context_row(key: str, value: Any, seq: int, stamp: Stamp) -> ContextRow:
@@ -141,3 +201,8 @@ def context_row(key: str, value: Any, seq: int, stamp: Stamp) -> ContextRow:
 
 def context_write(row: ContextRow) -> ContextWrite:
     return ContextWrite(key=row.key, value=ABSENT if row.value is None else decode(row.value), seq=row.seq)
+
+
+def _known(extra: StepExtra) -> dict[str, Any]:
+    names = {field.name for field in fields(_WAITING_FOR[extra.waiting_for or ""])}
+    return {name: value for name, value in extra.details.items() if name in names}

@@ -19,6 +19,7 @@ from famulus.engine.session import Session, SessionServices
 from famulus.engine.tenure import Tenure
 from famulus.errors import BadRecordError, OwnershipLostError
 from famulus.flow.facts import RunStarted, StartRefused, StepUnparked
+from famulus.flow.limits import RunLimits
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import RunId
@@ -170,7 +171,13 @@ class Runs:
             partition=partition,
             created_at=now,
         )
-        run = RunState(run_id=start.run_id, graph=graph, context=dict(start.input))
+        run = RunState(
+            run_id=start.run_id,
+            graph=graph,
+            limits=self._services.limits,
+            created_at=now,
+            context=dict(start.input),
+        )
         session = Session(self._services, tenure, birth, partition, run, seals={}, unborn=True)
         self._sessions[start.run_id] = session
         self._counts["started"] += 1
@@ -194,7 +201,7 @@ class Runs:
             tenure,
             birth,
             partition,
-            _readable(graph, rows),
+            _readable(graph, rows, self._services.limits),
             seals=seals_for(rows, tenure.epoch),
             inherited=inherited_from(rows),
         )
@@ -237,10 +244,10 @@ class Runs:
                 self._doors.pop(run_id, None)
 
 
-def _readable(graph: Graph, rows: RunRows) -> RunState:
+def _readable(graph: Graph, rows: RunRows, limits: RunLimits) -> RunState:
     """The state that the rows tell. A worker of a later version may have written what this one cannot read."""
     try:
-        return state_of(graph, rows)
+        return state_of(graph, rows, limits=limits)
     except Exception as error:
         raise BadRecordError(
             f"run {rows.birth.run_id!r} cannot be read from its rows: {error!r}", code="unreadable_run"

@@ -19,13 +19,12 @@ from famulus.engine.announcements import Announcements, fail
 from famulus.engine.backoff import Backoff
 from famulus.engine.batch import Batch, first
 from famulus.engine.inheritance import Inherited
-from famulus.engine.rows import settled
-from famulus.errors import OutputError, OwnershipLostError, RetryableError
+from famulus.errors import OwnershipLostError, RetryableError
 from famulus.flow.advance import advance
-from famulus.flow.decisions import Decision, RunStep, WriteContext
-from famulus.flow.facts import ErrorInfo, Fact, JoinCounted, StepFailed, StepSucceeded
-from famulus.flow.fold import fold
-from famulus.flow.status import RUN_ENDED
+from famulus.flow.decisions import RunStep, StartChild, TellChild
+from famulus.flow.facts import Fact, JoinCounted
+from famulus.flow.limits import RunLimits
+from famulus.flow.status import RUN_ENDED, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +45,10 @@ class SessionOwner(Protocol):
 
     def stop_step(self, run_id: RunId, step_id: StepId) -> None: ...
 
+    def start_child(self, session: Session, child: StartChild) -> None: ...
+
+    def tell_child(self, session: Session, child: TellChild) -> None: ...
+
     def run_ended(self, session: Session) -> None: ...
 
 
@@ -59,8 +62,7 @@ class SessionServices:
     joins: JoinDesk
     owner: SessionOwner
     announce_seconds: float
-    value_bytes: int
-    """The largest context value, as JSON."""
+    limits: RunLimits
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +111,9 @@ class Session:
         ]
         reporters = [self.note(fact) for fact in pending]
         self._start(
-            RunStep(step.step_id, step.node_id, step.attempt) for step in self.run.steps.values() if step.is_due
+            RunStep(step.step_id, step.node_id, step.attempt, step.item)
+            for step in self.run.steps.values()
+            if step.is_due
         )
         announced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.announcements.let_wait([announced])
@@ -178,15 +182,17 @@ class Session:
         while True:
             batch = Batch()
             for fact in facts:
-                decided = self._decide(fact)
-                fold(self.run, decided)
-                batch.add(decided)
+                batch.add(advance(self.run, fact))
             if batch.has_rows:
                 await self._commit(batch)
                 # A crash here: the rows say what is due, and whoever loads the run next sets it going.
             self._note_durable(batch)
             for stop in batch.stop_steps:
                 self.services.owner.stop_step(self.run_id, stop.step_id)
+            for start in batch.start_children:
+                self.services.owner.start_child(self, start)
+            for tell in batch.tell_children:
+                self.services.owner.tell_child(self, tell)
             self._start(batch.run_steps)
             if self.run.status in RUN_ENDED:
                 if batch.status is not None:
@@ -198,31 +204,6 @@ class Session:
             counted = await self.services.joins.count(self.run, batch.arrivals)
             now = self.services.clock.now()
             facts = [JoinCounted(step_id=step_id, counts=counts, at=now) for step_id, counts in counted.items()]
-
-    def _decide(self, fact: Fact) -> list[Decision]:
-        """What follows from the fact. A step whose edges would deliver what cannot be stored has failed."""
-        decided = advance(self.run.graph, self.run, fact)
-        if not isinstance(fact, StepSucceeded | StepFailed):
-            return decided
-        try:
-            for decision in decided:
-                # What the node itself has written was checked before; the rest comes out of transforms.
-                if isinstance(decision, WriteContext) and decision.key not in fact.changes:
-                    settled(decision.value, max_bytes=self.services.value_bytes)
-        except OutputError as error:
-            failed = StepFailed(
-                step_id=fact.step_id,
-                attempt=fact.attempt,
-                error=ErrorInfo(type="OutputError", message=f"what a transform made cannot be delivered: {error}"),
-                retryable=False,
-                fatal=True,  # a fallback would have the same edges
-                changes=fact.changes,
-                started_at=fact.started_at,
-                at=fact.at,
-                worker=fact.worker,
-            )
-            return advance(self.run.graph, self.run, failed)
-        return decided
 
     def _note_durable(self, batch: Batch) -> None:
         self.announcements.happened(batch.events)
@@ -260,7 +241,12 @@ class Session:
                 return
 
     def _start(self, due: Iterable[RunStep]) -> None:
-        """Start steps here at once; whoever owns the run if this worker dies is told by their hints."""
+        """Start steps here at once; whoever owns the run if this worker dies is told by their hints.
+
+        A paused run starts none: what is due of it is set going when it goes on.
+        """
+        if self.run.status is RunStatus.PAUSED:
+            return
         for step in due:
             self.announcements.due(step)
             self.services.owner.start_step(self, step)

@@ -71,8 +71,6 @@ class StepRunner:
         self._executor.close()
 
     async def _run(self, run_id: RunId, partition: int, due: RunStep) -> None:
-        if due.delay_ms:
-            await self._clock.sleep(due.delay_ms / 1000)
         session = await self._session(run_id, partition)
         step = None if session is None else session.run.steps.get(due.step_id)
         if session is None or step is None or not step.is_due or step.attempt != due.attempt:

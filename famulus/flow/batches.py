@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from famulus.ids import BlueprintId, NodeId
+from famulus.ids import BlueprintId, NodeId, StepId
+
+if TYPE_CHECKING:
+    from famulus.flow.state import StepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +34,82 @@ class BatchSpec:
     """Once too many have failed, let the others run all the same (`batch-scatter`), rather than start no more."""
     spread: bool = False
     """Items run on whichever worker, not only on the owner of the run."""
+    retried_seq: int = -1
+    """Items that failed or were cancelled before this place in the order of the run are tried once more."""
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchProgress:
+    """Where a batch stands. Changed in place by `famulus.flow.fold`, so that each item costs the same."""
+
+    step_id: StepId
+    node_id: NodeId
+    spec: BatchSpec
+    outputs: dict[int, Any] = field(default_factory=dict)
+    """Of completed items."""
+    ended: set[int] = field(default_factory=set)
+    live: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+    next_index: int = 0
+    """No item below it is still to be started."""
+
+    @property
+    def too_many_failed(self) -> bool:
+        return len(self.failed) > tolerated(self.spec)
+
+    @property
+    def is_stopped(self) -> bool:
+        """No further item is started."""
+        return self.too_many_failed and not self.spec.keep_going
+
+    @property
+    def is_over(self) -> bool:
+        return not self.live and (self.is_stopped or len(self.ended) >= self.spec.count)
+
+    def take(self, spec: BatchSpec) -> None:
+        """Go on under another specification. One that tries failed items again makes them startable."""
+        if spec.retried_seq > self.spec.retried_seq:
+            self.ended.intersection_update(self.outputs)
+            self.failed.clear()
+            self.next_index = 0
+        self.spec = spec
+
+    def results(self) -> list[Any]:
+        """The outputs in item order, null for an item that failed."""
+        return [self.outputs.get(index) for index in range(self.spec.count)]
+
+    def startable(self, at_once: int) -> Iterator[int]:
+        """The items that may start now, lowest first. The caller starts each before it asks for the next."""
+        while not self.is_stopped and self.next_index < self.spec.count:
+            if len(self.live) >= (self.spec.max_concurrency or at_once):
+                return
+            if self.spec.chunk is not None:
+                finished_chunks = len(self.ended) // self.spec.chunk
+                if self.next_index >= (finished_chunks + 1) * self.spec.chunk:
+                    return
+            index = self.next_index
+            self.next_index += 1
+            if index not in self.live and index not in self.ended:
+                yield index
+
+
+def tolerated(spec: BatchSpec) -> int:
+    """How many items of the batch may fail."""
+    given = spec.tolerated_failures
+    if isinstance(given, str):
+        return int(spec.count * float(given.removesuffix("%")) / 100)
+    return given
+
+
+def batch_id_of(item: StepState) -> StepId:
+    """The step that an item belongs to."""
+    return StepId(item.step_id.rpartition("[")[0])
+
+
+def item_step_id(step_id: StepId, index: int) -> StepId:
+    return StepId(f"{step_id}[{index}]")
+
+
+def items_key(step_id: StepId) -> str:
+    """The context key that holds the items of a batch."""
+    return f"_batch.{step_id}"

@@ -3,41 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
 
 from famulus.blueprint.values import ABSENT
 from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, JoinProgress
+from famulus.flow.batches import BatchProgress, batch_id_of
 from famulus.flow.joins import Verdict, verdict_of
-from famulus.flow.state import RunState, StepState
+from famulus.flow.state import Compensation, Ending, RunState, StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
+from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import NodeId, StepId
 
+NOT_BEFORE: Final = "_not_before"
+"""The context key of a run that was started for later: when it is to begin."""
 
-def fold(run: RunState, decided: Iterable[d.Decision]) -> None:
-    """Change the state as the decisions say. Order matters; the cost is that of the decisions, not of the run."""
-    for decision in decided:
-        match decision:
-            case d.RecordStep(step):
-                put(run, step)
-                run.next_seq = max(run.next_seq, step.seq + 1)
-                if step.status is StepStatus.COMPLETED:
-                    complete(run, step)
-            case d.WriteContext(key, value, seq):
-                write(run, key, value)
-                run.next_seq = max(run.next_seq, seq + 1)
-            case d.RecordEvent(seq=seq):
-                run.next_seq = max(run.next_seq, seq + 1)
-            case d.SetStatus(status, reason, at):
-                run.status, run.reason = status, reason
-                run.ended_at = at if status in RUN_ENDED else None
-            case d.RunStep(step_id, node_id, attempt, _):
-                schedule(run, step_id, node_id, attempt)
-            case d.ArriveAtJoin(step_id, arrivals):
-                arrive(run, step_id, arrivals)
-            case d.CallFallback(step_id, calls):
-                call(run, step_id, calls)
-            case d.StopStep():
-                pass
+
+def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901  # a table of decisions
+    """Change the state as the decision says. The cost is that of the decision, not of the run."""
+    match decision:
+        case d.RecordStep(step):
+            run.next_seq = max(run.next_seq, step.seq + 1)
+            put(run, step)
+            if step.status is StepStatus.COMPLETED:
+                complete(run, step)
+        case d.WriteContext(key, value, seq):
+            run.next_seq = max(run.next_seq, seq + 1)
+            write(run, key, value)
+        case d.RecordEvent(seq=seq):
+            run.next_seq = max(run.next_seq, seq + 1)
+        case d.SetStatus(status, reason, at):
+            run.status, run.reason = status, reason
+            run.ended_at = at if status in RUN_ENDED else None
+            if status in RUN_ENDED:
+                run.ending = None
+                run.timers.clear()
+        case d.SetEnding(status, reason):
+            run.ending = Ending(status, reason)
+        case d.Rearm(seq=seq):
+            run.next_seq = max(run.next_seq, seq + 1)
+            rearm_on_request(run, decision)
+        case d.RunStep(step_id, node_id, attempt, item):
+            schedule(run, step_id, node_id, attempt=attempt, item=item)
+        case d.ArriveAtJoin(step_id, node_id, arrivals, at):
+            arrive(run, step_id, node_id, arrivals, at=at)
+        case d.CallFallback(step_id, node_id, calls):
+            call(run, step_id, node_id, calls)
+        case d.StopStep() | d.StartChild() | d.TellChild():
+            pass
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def put(run: RunState, step: StepState) -> None:
+    """Set a step, and keep what is derived from it."""
+    before = run.steps.get(step.step_id)
+    run.steps[step.step_id] = step
+    _count(run, step, 1)
+    if before is None:
+        run.started += step.status is not StepStatus.SKIPPED
+    else:
+        _count(run, before, -1)
+    _forget_join(run, step.step_id)
+    run.forced.discard(step.node_id)
+    if step.status is StepStatus.FAILED and step.item is None:
+        run.failures.setdefault(step.step_id)
+    elif before is not None or step.is_live:
+        run.failures.pop(step.step_id, None)
+    key = TimerKey(TimerKind.STEP, step.step_id)
+    if step.is_live and step.wake_at is not None:
+        run.timers[key] = step.wake_at
+    else:
+        run.timers.pop(key, None)
+    if step.batch is not None:
+        _note_batch(run, step)
+    if step.item is not None:
+        _note_item(run, step)
 
 
 def complete(run: RunState, step: StepState) -> None:
@@ -45,10 +88,21 @@ def complete(run: RunState, step: StepState) -> None:
 
     The edges of a step that its fallback stands in for deliver what the fallback gave.
     """
+    if step.item is not None or step.node_id in run.graph.compensations:
+        return
     run.context[step.node_id] = step.output
+    run.outputs[step.node_id] = step.output
+    undoing = run.graph.compensation_of(step.node_id)
+    if undoing is not None and not step.is_handled:
+        run.compensations[step.step_id] = Compensation(step.step_id, undoing, step.output)
+    for scatter in run.graph.scatters_of(step.node_id):
+        run.batches.pop(run.step_id_of(scatter), None)
     speaker = run.speaker_of(step) or step
-    for index in step.fired:
-        route = run.graph.route(index)
+    routes = [run.graph.route(index) for index in step.fired]
+    loop = run.graph.loops.get(step.node_id)
+    if loop is not None and any(route.index in loop.again for route in routes):
+        _turn(run, step)
+    for route in routes:
         if route.transform is None:
             run.context[f"_inputs.{route.target}"] = speaker.output
         else:
@@ -56,46 +110,188 @@ def complete(run: RunState, step: StepState) -> None:
             run.bound.add(route.target)
 
 
+def schedule(run: RunState, step_id: StepId, node_id: NodeId, *, attempt: int = 1, item: int | None = None) -> None:
+    """Note that the step is due. One that was recorded before keeps its record, but waits no longer."""
+    known = run.steps.get(step_id)
+    if known is None:
+        put(
+            run,
+            StepState(step_id=step_id, node_id=node_id, status=StepStatus.SCHEDULED, attempt=attempt, item=item),
+        )
+    elif known.wake_at is not None:
+        put(run, replace(known, wake_at=None))
+
+
 def write(run: RunState, key: str, value: object) -> None:
     if value is ABSENT:
         run.context.pop(key, None)
     else:
         run.context[key] = value
+    if key == NOT_BEFORE:
+        timer = TimerKey(TimerKind.START, StepId(""))
+        if isinstance(value, int | float):
+            run.timers[timer] = value
+        else:
+            run.timers.pop(timer, None)
 
 
-def schedule(run: RunState, step_id: StepId, node_id: NodeId, attempt: int) -> None:
-    """Note that the step is due. A step that was recorded as retrying keeps its record."""
-    known = run.steps.get(step_id)
-    if known is None:
-        put(run, StepState(step_id=step_id, node_id=node_id, status=StepStatus.SCHEDULED, attempt=attempt))
+def _count(run: RunState, step: StepState, by: int) -> None:
+    if not step.is_live:
+        return
+    run.live += by
+    if step.is_active:
+        run.active += by
+    _count_busy(run, step.node_id, by)
 
 
-def arrive(run: RunState, step_id: StepId, arrivals: Mapping[NodeId, Arrival]) -> None:
+def _count_busy(run: RunState, node_id: NodeId, by: int) -> None:
+    for controller in run.graph.loops_around(node_id):
+        run.busy[controller] = run.busy.get(controller, 0) + by
+
+
+# -- loops -------------------------------------------------------------------------------------------------------------
+
+
+def _turn(run: RunState, step: StepState) -> None:
+    """Begin another round: the body is armed anew, and the controller waits for the round to end."""
+    graph, controller = run.graph, step.node_id
+    loop = graph.loops[controller]
+    fired = {graph.route(index).target for index in step.fired}
+    outside = run.left.get(controller, frozenset()) | frozenset(fired - loop.body)
+    begun = frozenset(fired & loop.body)
+    forget(run, loop.body)
+    _forget_steps(run, (step.step_id,))
+    run.rounds[controller] = run.rounds.get(controller, 0) + 1
+    run.turned[controller] = begun
+    if outside:
+        run.left[controller] = outside
+    for target in begun:
+        if graph.round_predecessors(controller, target) is not None:
+            run.reentered[target] = controller
+
+
+def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
+    forget(run, decision.nodes)
+    if decision.afresh:
+        for node_id in decision.nodes:
+            run.generations[node_id] = run.generations.get(node_id, 0) + 1
+    run.forced.update(decision.forced)
+
+
+def forget(run: RunState, nodes: Iterable[NodeId]) -> None:
+    """Forget the present steps of these nodes, the rounds of loops among them, and what has come to them.
+
+    What they gave stays in the context.
+    """
+    nodes = tuple(nodes)
+    _forget_steps(run, [run.step_id_of(node_id) for node_id in nodes])
+    for node_id in nodes:
+        run.bound.discard(node_id)
+        run.reentered.pop(node_id, None)
+        run.forced.discard(node_id)
+        if node_id in run.rounds:
+            del run.rounds[node_id]
+            run.turned.pop(node_id, None)
+            run.left.pop(node_id, None)
+
+
+def _forget_steps(run: RunState, step_ids: Iterable[StepId]) -> None:
+    for step_id in step_ids:
+        step = run.steps.pop(step_id, None)
+        if step is not None:
+            _count(run, step, -1)
+            run.timers.pop(TimerKey(TimerKind.STEP, step_id), None)
+        _forget_join(run, step_id)
+        run.batches.pop(step_id, None)
+
+
+# -- joins -------------------------------------------------------------------------------------------------------------
+
+
+def arrive(
+    run: RunState, step_id: StepId, node_id: NodeId, arrivals: Mapping[NodeId, Arrival], *, at: float = 0.0
+) -> None:
     """Let predecessors come to a join, and remember it as pending if that decides it."""
-    run.joins.setdefault(step_id, JoinProgress()).add(arrivals)
+    progress = run.joins.setdefault(step_id, JoinProgress())
+    run.join_nodes[step_id] = node_id
+    deadline = run.graph.node(node_id).config.join_deadline_ms
+    if deadline is not None and Arrival.FIRED in arrivals.values():
+        key = TimerKey(TimerKind.JOIN, step_id)
+        run.timers[key] = min(run.timers.get(key, at + deadline / 1000), at + deadline / 1000)
+    progress.add(arrivals)
     _note_if_decided(run, step_id)
 
 
-def call(run: RunState, step_id: StepId, calls: Mapping[NodeId, Arrival]) -> None:
+def call(run: RunState, step_id: StepId, node_id: NodeId, calls: Mapping[NodeId, Arrival]) -> None:
     """Let nodes say whether they need their fallback, and remember it as pending if that decides it."""
     run.joins.setdefault(step_id, JoinProgress())
+    run.join_nodes[step_id] = node_id
     run.calls.setdefault(step_id, JoinProgress()).add(calls)
     _note_if_decided(run, step_id)
 
 
 def _note_if_decided(run: RunState, step_id: StepId) -> None:
+    if step_id in run.pending_joins:
+        return
+    node_id = run.join_nodes[step_id]
     calls = run.calls.get(step_id, JoinProgress()).counts
-    if verdict_of(run.graph, NodeId(step_id), run.joins[step_id].counts, calls) is not Verdict.WAIT:
+    if verdict_of(run, node_id, run.joins[step_id].counts, calls) is not Verdict.WAIT:
         run.pending_joins.add(step_id)
+        _count_busy(run, node_id, 1)
 
 
-def put(run: RunState, step: StepState) -> None:
-    """Set a step, and keep the counts that are derived from it."""
-    before = run.steps.get(step.step_id)
-    run.live += step.is_live - (before is not None and before.is_live)
-    run.steps[step.step_id] = step
-    run.pending_joins.discard(step.step_id)
-    run.joins.pop(step.step_id, None)
-    run.calls.pop(step.step_id, None)
-    if step.status is StepStatus.FAILED and run.first_failure is None:
-        run.first_failure = step.step_id
+def _forget_join(run: RunState, step_id: StepId) -> None:
+    node_id = run.join_nodes.pop(step_id, None)
+    if node_id is None:
+        return
+    if step_id in run.pending_joins:
+        run.pending_joins.remove(step_id)
+        _count_busy(run, node_id, -1)
+    run.joins.pop(step_id, None)
+    run.calls.pop(step_id, None)
+    run.timers.pop(TimerKey(TimerKind.JOIN, step_id), None)
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def _note_batch(run: RunState, step: StepState) -> None:
+    spec = step.batch
+    if spec is None:
+        return
+    if step.status in (StepStatus.SKIPPED, StepStatus.CANCELLED):
+        run.batches.pop(step.step_id, None)
+        return
+    if step.status is StepStatus.COMPLETED and spec.gather is None:
+        run.batches.pop(step.step_id, None)  # a `map` that has given its results
+        return
+    batch = run.batches.get(step.step_id)
+    if batch is None:
+        run.batches[step.step_id] = BatchProgress(step_id=step.step_id, node_id=step.node_id, spec=spec)
+    else:
+        batch.take(spec)
+
+
+def _note_item(run: RunState, step: StepState) -> None:
+    """Keep the outcome of an item in its batch: as a step of the state it would only take room."""
+    index = step.item
+    batch = run.batches.get(batch_id_of(step))
+    if index is None:
+        return
+    if step.is_live:
+        if batch is not None:
+            batch.live.add(index)
+        return
+    del run.steps[step.step_id]
+    if batch is None or index in batch.ended:
+        return
+    batch.live.discard(index)
+    if step.status is not StepStatus.COMPLETED and 0 <= step.seq < batch.spec.retried_seq:
+        return
+    batch.ended.add(index)
+    if step.status is StepStatus.COMPLETED:
+        batch.outputs[index] = step.output
+    elif step.status is StepStatus.FAILED:
+        batch.failed.add(index)
+        if batch.spec.gather is not None:
+            run.failures.setdefault(step.step_id)

@@ -14,7 +14,7 @@ from famulus.blueprint.model import JoinPolicy
 from famulus.flow.arrivals import Arrivals
 
 if TYPE_CHECKING:
-    from famulus.blueprint.graph import Graph
+    from famulus.flow.state import RunState
     from famulus.ids import NodeId
 
 
@@ -38,21 +38,32 @@ def decide(policy: JoinPolicy, counts: Arrivals, *, expected: int, needed: int |
     return _VERDICTS[policy](counts, expected, needed or 1)
 
 
-def verdict_of(graph: Graph, node_id: NodeId, counts: Arrivals, calls: Arrivals = NONE) -> Verdict:
+def verdict_of(run: RunState, node_id: NodeId, counts: Arrivals, calls: Arrivals = NONE) -> Verdict:
     """What the arrivals mean for this node, and what those that name it as their fallback say (`fired`: needed).
 
     A fallback starts by its edges as any node does. When no edge will start it, it starts if it is needed, and is
     skipped once nobody can need it any more.
     """
-    config = graph.node(node_id).config
-    expected = len(graph.predecessors(node_id))
+    config = run.graph.node(node_id).config
+    expected = len(run.predecessors(node_id))
+    if run.rounds.get(node_id):
+        return _round(counts, expected, busy=bool(run.busy.get(node_id)))
     verdict = decide(config.join, counts, expected=expected, needed=config.join_count) if expected else Verdict.SKIP
     if verdict is Verdict.SKIP:
         if calls.fired:
             return Verdict.START
-        if calls.total < len(graph.callers(node_id)):
+        if calls.total < len(run.graph.callers(node_id)):
             return Verdict.WAIT
     return verdict
+
+
+def _round(counts: Arrivals, expected: int, *, busy: bool) -> Verdict:
+    """Whether a round of a loop is over, and how: its controller is asked again if any way has led back to it."""
+    if counts.total < expected or busy:
+        return Verdict.WAIT
+    if counts.fired:
+        return Verdict.START
+    return Verdict.BLOCK if counts.failed else Verdict.SKIP
 
 
 def _all(counts: Arrivals, expected: int, _needed: int) -> Verdict:

@@ -8,16 +8,19 @@ it loses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, JoinProgress
-from famulus.flow.fold import arrive, call, complete, put, schedule, write
+from famulus.flow.batches import item_step_id
+from famulus.flow.fold import NOT_BEFORE, arrive, call, complete, put, rearm_on_request, schedule, write
 from famulus.flow.joins import Verdict, verdict_of
-from famulus.flow.state import RunState, StepState
+from famulus.flow.limits import RunLimits
+from famulus.flow.state import Ending, RunState, StepState
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
-from famulus.ids import NodeId, RunId, StepId
+from famulus.flow.ways import Ways
+from famulus.ids import NodeId, RunId
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
@@ -42,89 +45,131 @@ def rebuild(
     steps: Iterable[StepState],
     writes: Iterable[ContextWrite],
     next_seq: int,
+    created_at: float = 0.0,
+    ending: Ending | None = None,
+    limits: RunLimits | None = None,
 ) -> RunState:
     """Replay recorded steps and context writes in the order of their sequence numbers, then derive what is due."""
-    run = RunState(run_id=run_id, graph=graph, status=status, reason=reason, ended_at=ended_at, context=dict(initial))
-    ways = _Ways(run)
+    run = RunState(
+        run_id=run_id,
+        graph=graph,
+        limits=limits or RunLimits(),
+        status=status,
+        reason=reason,
+        created_at=created_at,
+        ended_at=ended_at,
+        ending=ending,
+        context=dict(initial),
+    )
     entries: list[StepState | ContextWrite] = [*steps, *writes]
-    for entry in sorted(entries, key=attrgetter("seq")):
+    for entry in sorted(entries, key=_place):
         if isinstance(entry, ContextWrite):
-            write(run, entry.key, entry.value)
+            _replay_write(run, entry)
             continue
-        put(run, _with_cause(ways, entry))
+        put(run, entry)
         if entry.status is StepStatus.COMPLETED:
             complete(run, entry)
-            ways.note_fired(entry)
     run.next_seq = next_seq
-    if status not in RUN_ENDED:
-        _derive_due(run, ways)
+    if status in RUN_ENDED:
+        run.timers.clear()
+    else:
+        _derive_due(run)
     return run
 
 
-def _with_cause(ways: _Ways, step: StepState) -> StepState:
-    if step.status is not StepStatus.SKIPPED:
-        return step
-    came = (ways.arrival(source, step.node_id) for source in ways.run.graph.predecessors(step.node_id))
-    return replace(step, blocked=Arrival.FAILED in came)
+def rearm_value(decision: d.Rearm) -> dict[str, Any]:
+    """What the context row of the decision holds."""
+    return {"nodes": list(decision.nodes), "afresh": decision.afresh, "forced": list(decision.forced)}
 
 
-def _derive_due(run: RunState, ways: _Ways) -> None:
-    for node_id in run.graph.start_nodes:
-        schedule(run, StepId(node_id), node_id, 1)
-    for step in sorted(run.steps.values(), key=attrgetter("seq")):
-        for target in run.graph.successors(step.node_id):
-            arrival = ways.arrival(step.node_id, target)
-            if StepId(target) in run.steps or arrival is None:
-                continue
-            if run.graph.is_counted(target):
-                arrive(run, StepId(target), {step.node_id: arrival})
-            elif _starts(run, target, step.node_id, arrival):
-                schedule(run, StepId(target), target, 1)
+def _place(entry: StepState | ContextWrite) -> int:
+    """A step with items is replayed where it got them, for theirs are told to it."""
+    if isinstance(entry, StepState) and entry.since is not None:
+        return entry.since
+    return entry.seq
+
+
+def _replay_write(run: RunState, entry: ContextWrite) -> None:
+    if not entry.key.startswith(d.REARM_PREFIX):
+        write(run, entry.key, entry.value)
+        return
+    nodes = tuple(NodeId(node_id) for node_id in entry.value["nodes"])
+    forced = tuple(NodeId(node_id) for node_id in entry.value["forced"])
+    rearm_on_request(run, d.Rearm(nodes, entry.value["afresh"], forced, entry.seq))
+
+
+def _derive_due(run: RunState) -> None:
+    if run.ending is not None:
+        _derive_compensation(run)
+        return
+    if NOT_BEFORE in run.context:
+        return
+    started = [node_id for node_id in run.graph.start_nodes if _is_untouched(run, node_id)]
+    for node_id in (*started, *sorted(run.forced)):
+        schedule(run, run.step_id_of(node_id), node_id)
+    _derive_arrivals(run)
+    for batch in list(run.batches.values()):
+        for index in batch.startable(run.limits.items_at_once):
+            schedule(run, item_step_id(batch.step_id, index), batch.node_id, item=index)
+
+
+def _derive_arrivals(run: RunState) -> None:
+    ways = Ways(run)
+    recorded = [step for step in run.steps.values() if step.item is None and step.seq >= 0]
+    for step in sorted(recorded, key=lambda step: step.seq):
+        for target in run.targets(step.node_id):
+            _derive_arrival(run, ways, step.node_id, target)
         _derive_call(run, step)
+    for controller in list(run.rounds):
+        for target in dict.fromkeys((*run.targets(controller), *sorted(run.graph.loops[controller].entries))):
+            _derive_arrival(run, ways, controller, target)
+    for controller in run.rounds:
+        step_id = run.step_id_of(controller)
+        if step_id in run.joins:
+            arrive(run, step_id, controller, {})
+
+
+def _is_untouched(run: RunState, node_id: NodeId) -> bool:
+    """Whether a start node has yet to be started by the run itself, rather than by a round of a loop."""
+    return not run.rounds.get(node_id) and not any(run.rounds.get(c) for c in run.graph.loops_around(node_id))
+
+
+def _derive_arrival(run: RunState, ways: Ways, source: NodeId, target: NodeId) -> None:
+    step_id = run.step_id_of(target)
+    if step_id in run.steps:
+        return
+    arrival = ways.arrival(source, target)
+    if arrival is None or source not in run.predecessors(target):
+        return
+    if run.is_counted(target):
+        at = _came_at(run, source) if arrival is Arrival.FIRED else 0.0
+        arrive(run, step_id, target, {source: arrival}, at=at)
+    elif verdict_of(run, target, JoinProgress().counts_with({source: arrival})) is Verdict.START:
+        schedule(run, step_id, target)
+
+
+def _came_at(run: RunState, source: NodeId) -> float:
+    step = run.step_of(source)
+    speaker = None if step is None else run.speaker_of(step)
+    times = [each.ended_at for each in (step, speaker) if each is not None and each.ended_at is not None]
+    return max(times, default=0.0)
 
 
 def _derive_call(run: RunState, step: StepState) -> None:
     """What a step that has ended says to its fallback."""
     fallback = run.graph.fallback_of(step.node_id)
-    if fallback is None or step.is_live or StepId(fallback) in run.steps:
+    if fallback is None or step.is_live or run.step_of(fallback) is not None:
         return
     if step.is_handled:
-        call(run, StepId(fallback), {step.node_id: Arrival.FIRED})
+        call(run, run.step_id_of(fallback), fallback, {step.node_id: Arrival.FIRED})
     elif run.graph.may_call(step.node_id):
-        call(run, StepId(fallback), {step.node_id: Arrival.DEAD})
+        call(run, run.step_id_of(fallback), fallback, {step.node_id: Arrival.DEAD})
 
 
-def _starts(run: RunState, node_id: NodeId, source: NodeId, arrival: Arrival) -> bool:
-    """Whether a node starts by the arrival of its only predecessor."""
-    return verdict_of(run.graph, node_id, JoinProgress().counts_with({source: arrival})) is Verdict.START
-
-
-class _Ways:
-    """How predecessors have come to nodes."""
-
-    def __init__(self, run: RunState) -> None:
-        self.run = run
-        self._fired: set[tuple[NodeId, NodeId]] = set()
-        """Source and target of the edges that fired, whoever's result made them."""
-
-    def arrival(self, source: NodeId, target: NodeId) -> Arrival | None:
-        """How a predecessor has come to a node; ``None`` while it may still come."""
-        step = self.run.steps.get(StepId(source))
-        if step is None or step.is_live:
-            return None
-        if step.is_handled and target in self.run.graph.told_at_once(source):
-            return Arrival.DEAD
-        speaker = self.run.speaker_of(step)
-        if speaker is None or speaker.is_live:
-            return None
-        match speaker.status:
-            case StepStatus.COMPLETED:
-                return Arrival.FIRED if (source, target) in self._fired else Arrival.DEAD
-            case StepStatus.SKIPPED:
-                return Arrival.FAILED if speaker.blocked else Arrival.DEAD
-            case _:
-                return Arrival.FAILED
-
-    def note_fired(self, step: StepState) -> None:
-        routes = (self.run.graph.route(index) for index in step.fired)
-        self._fired.update((route.source, route.target) for route in routes)
+def _derive_compensation(run: RunState) -> None:
+    for compensation in reversed(run.compensations.values()):
+        known = run.steps.get(compensation.undo_step_id)
+        if known is None:
+            schedule(run, compensation.undo_step_id, compensation.by)
+        if known is None or known.is_live:
+            return

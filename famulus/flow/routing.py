@@ -11,6 +11,7 @@ from famulus.blueprint.values import ABSENT, is_true
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Route
     from famulus.flow.state import RunState
+    from famulus.ids import NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Outcome:
     """What a node gave, as conditions and transforms see it: the run's context with this result already in it."""
 
     run: RunState
-    node_id: str
+    node_id: NodeId
     output: Any
     action: str | None
     changes: Mapping[str, Any]
@@ -74,12 +75,19 @@ class OutcomeContext(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def choose(routes: Sequence[Route], outcome: Outcome, *, by_default: bool = True) -> list[Route]:
+def choose(
+    routes: Sequence[Route], outcome: Outcome, *, by_default: bool = True, conditions_first: bool = False
+) -> list[Route]:
     """The edges that fire: those with the result's action, or, where none of them does, those without an action.
 
-    All that are selected fire. Edges without an action may be left out.
+    All that are selected fire. Edges without an action may be left out. With `conditions_first`, as for a loop
+    controller, edges with a condition that holds go before all others.
     Raises `ExpressionError` for a condition that cannot be evaluated.
     """
+    if conditions_first:
+        holding = [route for route in routes if route.condition is not None and _holds(route, outcome)]
+        if holding:
+            return holding
     if outcome.action:
         taken = [route for route in routes if route.action == outcome.action and _holds(route, outcome)]
         if taken:

@@ -15,10 +15,10 @@ from famulus.flow import decisions as d
 from famulus.flow import facts as f
 from famulus.flow.advance import advance
 from famulus.flow.arrivals import Arrivals
-from famulus.flow.fold import fold
 from famulus.flow.inputs import resolve
-from famulus.flow.rebuild import ContextWrite, rebuild
+from famulus.flow.rebuild import ContextWrite, rearm_value, rebuild
 from famulus.flow.state import RunState, StepState
+from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import NodeId, RunId, StepId
 
 
@@ -43,14 +43,17 @@ class Heart:
 
     def tell(self, fact: f.Fact) -> list[d.Decision]:
         """One fact, without what follows from counted joins."""
-        decided = advance(self.graph, self.run, fact)
-        fold(self.run, decided)
+        decided = advance(self.run, fact)
         for decision in decided:
             match decision:
                 case d.RecordStep(step):
                     self.step_rows[step.step_id] = step
                 case d.WriteContext(key, value, seq):
                     self.context_rows[key] = ContextWrite(key=key, value=value, seq=seq)
+                case d.Rearm(seq=seq):
+                    self.context_rows[decision.key] = ContextWrite(
+                        key=decision.key, value=rearm_value(decision), seq=seq
+                    )
                 case d.RecordEvent():
                     self.events.append(decision)
         self.decided += decided
@@ -78,6 +81,13 @@ class Heart:
 
     def cancel(self, reason: str = "enough") -> None:
         self.tell(f.CancelRequested(by="me", reason=reason, at=self.now()))
+
+    def wake(self, step_id: str, kind: TimerKind = TimerKind.STEP) -> None:
+        """Let the time pass that the step waits for."""
+        key = TimerKey(kind, StepId(step_id))
+        self.time = max(self.time, self.run.timers[key])
+        self.tell(f.TimerDue(key=key, at=self.now()))
+        self.count_joins()
 
     def succeeded(
         self, node_id: str, output: Any = None, *, action: str | None = None, changes: Mapping[str, Any] | None = None
@@ -149,6 +159,8 @@ class Heart:
             steps=list(self.step_rows.values()),
             writes=list(self.context_rows.values()),
             next_seq=self.run.next_seq,
+            ending=self.run.ending,
+            limits=self.run.limits,
         )
 
     def crash(self) -> None:

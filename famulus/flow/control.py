@@ -1,0 +1,199 @@
+"""What operators ask of a run: cancel, pause, retry, rerun."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from famulus.flow import batching
+from famulus.flow import decisions as d
+from famulus.flow import facts as f
+from famulus.flow.deciding import REASON_CHARACTERS, Deciding
+from famulus.flow.outcomes import finish_if_over
+from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.ids import NodeId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from famulus.flow.state import StepState
+    from famulus.ids import StepId
+
+
+def cancel_requested(on: Deciding, fact: f.CancelRequested) -> None:
+    reason = fact.reason[:REASON_CHARACTERS]
+    if on.run.ending is not None:
+        refuse(on, "cancel", fact.by, "the run is being compensated, it ends after that")
+        return
+    on.event("run.cancel_requested", {"by": fact.by[:REASON_CHARACTERS], "reason": reason})
+    on.cancel_live(reason)
+    on.end(RunStatus.CANCELLED, reason)
+
+
+def pause_requested(on: Deciding, fact: f.PauseRequested) -> None:
+    if on.run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
+        refuse(on, "pause", fact.by, f"the run is {on.run.status.value}")
+        return
+    reason = fact.reason[:REASON_CHARACTERS]
+    on.event("run.paused", {"by": fact.by, "reason": reason})
+    on.set_status(RunStatus.PAUSED, reason)
+    for known in list(on.run.steps.values()):
+        on.tell_child(known, "pause")
+
+
+def unpause_requested(on: Deciding, fact: f.UnpauseRequested) -> None:
+    if on.run.status is not RunStatus.PAUSED:
+        refuse(on, "unpause", fact.by, f"the run is {on.run.status.value}, it is not paused")
+        return
+    on.event("run.unpaused", {"by": fact.by})
+    on.set_status(RunStatus.RUNNING)
+    for known in list(on.run.steps.values()):
+        on.tell_child(known, "unpause")
+        if known.is_due:
+            on.decide(d.RunStep(known.step_id, known.node_id, known.attempt, known.item))
+
+
+def retry_requested(on: Deciding, fact: f.RetryRequested) -> None:
+    run = on.run
+    if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+        refuse(on, "retry", fact.by, f"the run is {run.status.value}", step=fact.step_id)
+        return
+    failed = [step for step in run.steps.values() if _can_be_retried(step) and fact.step_id in (None, step.step_id)]
+    batches = [
+        batch
+        for batch in run.batches.values()
+        if batch.spec.gather is not None
+        and batch.too_many_failed
+        and batch.is_over
+        and (fact.step_id in (None, batch.step_id) or fact.step_id in _failed_items(run.failures, batch.step_id))
+    ]
+    if not failed and not batches:
+        refuse(on, "retry", fact.by, "there is no such step that has failed or is parked", step=fact.step_id)
+        return
+    on.event("step.retry_requested", {"by": fact.by, "step": fact.step_id})
+    sources = [*(step.node_id for step in failed), *(batch.node_id for batch in batches)]
+    _arm_blocked(on, sources)
+    if run.status in RUN_ENDED:
+        on.set_status(RunStatus.RUNNING)
+    for step in failed:
+        _retry(on, step)
+    for batch in batches:
+        for step_id in _failed_items(run.failures, batch.step_id):
+            del run.failures[step_id]
+        known = run.steps[batch.step_id]
+        spec = replace(batch.spec, retried_seq=run.next_seq)
+        on.decide(d.RecordStep(replace(known, batch=spec, seq=run.next_seq)))
+        batching.start_items(on, batch)
+
+
+def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
+    run = on.run
+    known = run.steps.get(fact.step_id)
+    why_not = _why_not_rerun(on, known)
+    if known is None or why_not is not None:
+        refuse(on, "rerun", fact.by, why_not or "there is no such step", step=fact.step_id)
+        return
+    on.event("run.rerun_requested", {"by": fact.by, "step": fact.step_id})
+    again = behind(on, [known.node_id])
+    again[known.node_id] = None
+    for node_id in again:
+        step = run.step_of(node_id)
+        if step is not None and step.is_live:
+            on.cancel(step, f"everything from {fact.step_id} on is run again")
+    on.write_changes(fact.changes)
+    nodes = tuple(node_id for node_id in on.graph.nodes if node_id in again)
+    on.decide(d.Rearm(nodes, afresh=True, forced=(known.node_id,), seq=run.next_seq))
+    for node_id in nodes:
+        for failure in [step_id for step_id in run.failures if _is_of(step_id, node_id)]:
+            del run.failures[failure]
+    if run.status is not RunStatus.PAUSED:
+        on.set_status(RunStatus.RUNNING)
+    on.start(known.node_id)
+    on.bring_up([n for n in nodes if n != known.node_id], outside=frozenset(on.graph.nodes) - frozenset(nodes))
+
+
+def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: StepId | None = None) -> None:
+    """Leave the run as it is, and say so."""
+    told: dict[str, str | None] = {"command": command, "by": by, "reason": reason}
+    on.event("command.refused", told if step is None else {**told, "step": step})
+
+
+def behind(on: Deciding, sources: Iterable[NodeId]) -> dict[NodeId, None]:
+    """Every node that these lead to, by edges or as their fallback, in the order in which they are met."""
+    found: dict[NodeId, None] = {}
+    left = list(sources)
+    while left:
+        node_id = left.pop()
+        fallback = on.graph.fallback_of(node_id)
+        onward = [*(route.target for route in on.graph.outgoing(node_id)), *([fallback] if fallback else [])]
+        for target in (*onward, *on.graph.successors(node_id)):
+            if target not in found:
+                found[target] = None
+                left.append(target)
+    return found
+
+
+def _can_be_retried(step: StepState) -> bool:
+    return step.status in (StepStatus.FAILED, StepStatus.PARKED)
+
+
+def _failed_items(failures: Mapping[StepId, None], batch_id: StepId) -> list[StepId]:
+    return [step_id for step_id in failures if step_id.startswith(f"{batch_id}[")]
+
+
+def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
+    """Let what was skipped behind failed steps, or cancelled with them, have another chance."""
+    after = behind(on, sources)
+    nodes = []
+    for node_id in on.graph.nodes:
+        step = on.run.step_of(node_id)
+        if step is None:
+            continue
+        skipped = node_id in after and step.status is StepStatus.SKIPPED
+        if skipped or step.status is StepStatus.CANCELLED:
+            nodes.append(node_id)
+    if nodes:
+        on.decide(d.Rearm(tuple(nodes), afresh=False, forced=(), seq=on.run.next_seq))
+        if on.run.status in RUN_ENDED:
+            on.set_status(RunStatus.RUNNING)
+        failing = frozenset(sources)
+        on.bring_up(nodes, outside=frozenset(on.graph.nodes) - frozenset(nodes) - failing)
+        _start_again(on, nodes)
+
+
+def _start_again(on: Deciding, nodes: Iterable[NodeId]) -> None:
+    for node_id in nodes:
+        if node_id in on.graph.start_nodes:
+            on.start(node_id)
+
+
+def _retry(on: Deciding, step: StepState) -> None:
+    if step.batch is not None:
+        spec = replace(step.batch, retried_seq=on.run.next_seq)
+        again = replace(step, batch=spec, status=StepStatus.WAITING, error=None, reason=None, ended_at=None)
+        on.decide(d.RecordStep(replace(again, seq=on.run.next_seq)))
+        batch = on.run.batches.get(step.step_id)
+        if batch is not None:
+            batching.start_items(on, batch)
+            finish_if_over(on, batch)
+        return
+    attempt = step.attempt + (step.status is StepStatus.FAILED)
+    on.record(step, status=StepStatus.RETRYING, attempt=attempt, ended_at=None, wake_at=None, first_started_at=None)
+    on.decide(d.RunStep(step.step_id, step.node_id, attempt, step.item))
+
+
+def _why_not_rerun(on: Deciding, known: StepState | None) -> str | None:
+    if known is None:
+        return "there is no such step, or it has not been reached"
+    if on.run.ending is not None:
+        return "the run is being compensated"
+    if known.item is not None or known.node_id in on.graph.compensations:
+        return "an item or a compensation cannot be run again by itself"
+    around = on.graph.loops_around(known.node_id)
+    if around:
+        return f"the step lies in a loop; run it again from its controller {around[0]}"
+    return None
+
+
+def _is_of(step_id: StepId, node_id: NodeId) -> bool:
+    return str(step_id) == node_id or step_id.startswith((f"{node_id}[", f"{node_id}#"))

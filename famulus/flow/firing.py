@@ -1,0 +1,46 @@
+"""Which edges a completed step fires: its own, and those of failed steps that it stands in for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from famulus.blueprint.loops import CONTROLLER
+from famulus.flow.routing import Delivery, Outcome, choose, deliver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from famulus.flow.deciding import Deciding
+    from famulus.ids import NodeId
+
+
+def routed(on: Deciding, outcome: Outcome, stood_for: Sequence[NodeId]) -> list[Delivery]:
+    """What fires for a node that has completed: its own edges first, then those of the nodes it stands in for.
+
+    Raises `ExpressionError`, and `OutputError` for a transform's value that cannot be stored.
+    """
+    node_id = outcome.node_id
+    chosen = choose(on.graph.outgoing(node_id), outcome, conditions_first=on.graph.node(node_id).uses == CONTROLLER)
+    own = [delivered(on, deliver(route, outcome)) for route in chosen]
+    by_default = not any(delivery.route.action for delivery in own)
+    return own + routed_behind(on, outcome, stood_for, by_default=by_default)
+
+
+def routed_behind(on: Deciding, outcome: Outcome, stood_for: Sequence[NodeId], *, by_default: bool) -> list[Delivery]:
+    """What fires of the edges of nodes that the one with this outcome stands in for.
+
+    They and its own edges are chosen from together: an edge without action fires only if none of both has its
+    action.
+    """
+    return [
+        delivered(on, deliver(route, outcome))
+        for node_id in stood_for
+        for route in choose(on.graph.outgoing(node_id), outcome, by_default=by_default)
+        if route.target not in on.graph.told_at_once(node_id)
+    ]
+
+
+def delivered(on: Deciding, delivery: Delivery) -> Delivery:
+    if delivery.route.transform is not None:
+        on.run.limits.deliverable(delivery.value)
+    return delivery
