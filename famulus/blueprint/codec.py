@@ -25,6 +25,9 @@ ID_CHARACTERS_MAX: Final = 256
 JSON_DEPTH_MAX: Final = 100
 MILLISECONDS_MAX: Final = 10 * 366 * 24 * 3_600_000
 ATTEMPTS_MAX: Final = 1_000_000
+BACKOFF_MAX: Final = 1000
+LOSERS: Final = ("keep", "cancel")
+FAILURE_POLICIES: Final = ("continue", "failFast")
 VERSION_DIGITS: Final = 12
 PROBLEMS_IN_MESSAGE: Final = 20
 SHOWN_CHARACTERS: Final = 60
@@ -141,6 +144,11 @@ class _Reader:
         language = metadata.get("expressionLanguage")
         if language not in (None, "path", "cel"):
             self.wrong("metadata.expressionLanguage", language, 'one of "path", "cel"')
+        self.milliseconds("metadata.timeout", metadata.get("timeout"))
+        self.choice("metadata.failurePolicy", metadata.get("failurePolicy"), FAILURE_POLICIES)
+        strict = metadata.get("strict")
+        if strict is not None and not isinstance(strict, bool):
+            self.wrong("metadata.strict", strict, "true or false")
         return metadata
 
     def nodes(self, given: Any) -> Iterator[Node]:
@@ -176,16 +184,29 @@ class _Reader:
 
     def config(self, path: str, given: Any) -> NodeConfig:
         entry = self.object(path, given)
-        attempts = self.whole_number(f"{path}.maxRetries", entry.get("maxRetries"), ATTEMPTS_MAX)
-        fallback = self.text(f"{path}.fallback", entry.get("fallback"))
         join = self.join(f"{path}.joinStrategy", entry.get("joinStrategy"))
+        losers = self.choice(f"{path}.joinLosers", entry.get("joinLosers"), LOSERS)
+
+        def milliseconds(name: str) -> int | None:
+            return self.milliseconds(f"{path}.{name}", entry.get(name))
+
         return NodeConfig(
-            max_attempts=attempts or 1,
-            retry_delay_ms=self.whole_number(f"{path}.retryDelay", entry.get("retryDelay"), MILLISECONDS_MAX) or 0,
-            timeout_ms=self.whole_number(f"{path}.timeout", entry.get("timeout"), MILLISECONDS_MAX) or None,
-            fallback=None if fallback is None else NodeId(fallback),
+            max_attempts=self.whole_number(f"{path}.maxRetries", entry.get("maxRetries"), ATTEMPTS_MAX) or 1,
+            retry_delay_ms=milliseconds("retryDelay") or 0,
+            retry_backoff=self.number(f"{path}.retryBackoff", entry.get("retryBackoff"), 1, BACKOFF_MAX) or 1.0,
+            retry_delay_max_ms=milliseconds("retryDelayMax"),
+            retry_jitter=self.number(f"{path}.retryJitter", entry.get("retryJitter"), 0, 1) or 0.0,
+            retry_on=self.names(f"{path}.retryOn", entry.get("retryOn")),
+            never_retry_on=self.names(f"{path}.neverRetryOn", entry.get("neverRetryOn")),
+            timeout_ms=milliseconds("timeout"),
+            total_timeout_ms=milliseconds("totalTimeout"),
+            heartbeat_ms=milliseconds("heartbeatTimeout"),
+            fallback=self.node_id(f"{path}.fallback", entry.get("fallback")),
+            compensate=self.node_id(f"{path}.compensate", entry.get("compensate")),
             join=join,
             join_count=self.join_count(f"{path}.joinCount", entry.get("joinCount"), join),
+            join_deadline_ms=milliseconds("joinDeadline"),
+            cancel_losers=losers == "cancel",
         )
 
     def join(self, path: str, given: Any) -> JoinPolicy:
@@ -282,6 +303,39 @@ class _Reader:
         self.wrong(path, given, f"a whole number from {least} to {limit}")
         return None
 
+    def milliseconds(self, path: str, given: Any) -> int | None:
+        """Zero stands for no limit, or no delay."""
+        return self.whole_number(path, given, MILLISECONDS_MAX) or None
+
+    def number(self, path: str, given: Any, least: int, most: int) -> float | None:
+        if given is None:
+            return None
+        if isinstance(given, (int, float)) and not isinstance(given, bool) and least <= given <= most:
+            return float(given)
+        self.wrong(path, given, f"a number from {least} to {most}")
+        return None
+
+    def names(self, path: str, given: Any) -> tuple[str, ...]:
+        if given is None:
+            return ()
+        if isinstance(given, (list, tuple)):
+            names = (self.required_text(f"{path}[{i}]", name, "the name of a class") for i, name in enumerate(given))
+            return tuple(name for name in names if name)
+        self.wrong(path, given, "a list of names of error classes")
+        return ()
+
+    def node_id(self, path: str, given: Any) -> NodeId | None:
+        text = self.text(path, given)
+        return None if text is None else NodeId(text)
+
+    def choice(self, path: str, given: Any, choices: Sequence[str]) -> str | None:
+        if given in (None, ""):
+            return None
+        if isinstance(given, str) and given in choices:
+            return given
+        self.wrong(path, given, f"one of {', '.join(choices)}")
+        return None
+
 
 def _plain(value: Any, depth: int) -> Any:
     """The value as dicts, lists and scalars, nested no deeper than so many levels. Raises `ValueError`."""
@@ -341,22 +395,39 @@ def _content(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def _node(node: Node) -> dict[str, Any]:
-    config = node.config
     return _given(
         id=node.id,
         uses=node.uses,
         params=dict(node.params) or None,
         inputs=dict(node.inputs) if isinstance(node.inputs, Mapping) else node.inputs,
-        config=_given(
-            maxRetries=config.max_attempts if config.max_attempts != 1 else None,
-            retryDelay=config.retry_delay_ms or None,
-            timeout=config.timeout_ms,
-            fallback=config.fallback,
-            joinStrategy=config.join.value if config.join is not JoinPolicy.ALL else None,
-            joinCount=config.join_count,
-        )
-        or None,
+        config=_config(node.config) or None,
     )
+
+
+def _config(config: NodeConfig) -> dict[str, Any]:
+    return _given(
+        maxRetries=config.max_attempts if config.max_attempts != 1 else None,
+        retryDelay=config.retry_delay_ms or None,
+        retryBackoff=_short(config.retry_backoff) if config.retry_backoff != 1 else None,
+        retryDelayMax=config.retry_delay_max_ms,
+        retryJitter=_short(config.retry_jitter) if config.retry_jitter else None,
+        retryOn=list(config.retry_on) or None,
+        neverRetryOn=list(config.never_retry_on) or None,
+        timeout=config.timeout_ms,
+        totalTimeout=config.total_timeout_ms,
+        heartbeatTimeout=config.heartbeat_ms,
+        fallback=config.fallback,
+        compensate=config.compensate,
+        joinStrategy=config.join.value if config.join is not JoinPolicy.ALL else None,
+        joinCount=config.join_count,
+        joinDeadline=config.join_deadline_ms,
+        joinLosers="cancel" if config.cancel_losers else None,
+    )
+
+
+def _short(number: float) -> float:
+    """A whole number without its fraction, as one would write it."""
+    return int(number) if number.is_integer() else number
 
 
 def _given(**properties: Any) -> dict[str, Any]:

@@ -295,6 +295,105 @@ def test_a_join_count_that_says_nothing_is_a_problem(given: dict[str, Any], prob
     assert [str(each) for each in reading.problems] == [f"nodes[0].config.joinCount: {problem}"]
 
 
+EVERYTHING = {
+    "maxRetries": 4,
+    "retryDelay": 100,
+    "retryBackoff": 2,
+    "retryDelayMax": 1000,
+    "retryJitter": 0.5,
+    "retryOn": ["ConnectionError"],
+    "neverRetryOn": ["ValueError", "KeyError"],
+    "timeout": 1,
+    "totalTimeout": 2,
+    "heartbeatTimeout": 3,
+    "fallback": "f",
+    "compensate": "u",
+    "joinStrategy": "any",
+    "joinDeadline": 4,
+    "joinLosers": "cancel",
+}
+
+
+def test_every_word_of_a_config_is_read_and_written_as_it_was() -> None:
+    blueprint = parse_blueprint(document(node(config=EVERYTHING)))
+
+    assert blueprint.nodes[0].config == NodeConfig(
+        max_attempts=4,
+        retry_delay_ms=100,
+        retry_backoff=2.0,
+        retry_delay_max_ms=1000,
+        retry_jitter=0.5,
+        retry_on=("ConnectionError",),
+        never_retry_on=("ValueError", "KeyError"),
+        timeout_ms=1,
+        total_timeout_ms=2,
+        heartbeat_ms=3,
+        fallback=NodeId("f"),
+        compensate=NodeId("u"),
+        join=JoinPolicy.ANY,
+        join_deadline_ms=4,
+        cancel_losers=True,
+    )
+    assert json.loads(encode_blueprint(blueprint))["nodes"][0]["config"] == EVERYTHING
+
+
+def test_a_config_that_says_what_holds_anyway_does_not_change_the_digest() -> None:
+    defaults = dict.fromkeys(EVERYTHING) | {
+        "maxRetries": 1,
+        "retryDelay": 0,
+        "retryBackoff": 1.0,
+        "retryDelayMax": 0,
+        "retryJitter": 0,
+        "retryOn": [],
+        "neverRetryOn": [],
+        "timeout": 0,
+        "totalTimeout": 0,
+        "heartbeatTimeout": 0,
+        "joinStrategy": "all",
+        "joinDeadline": 0,
+        "joinLosers": "keep",
+    }
+
+    assert encode_blueprint(parse_blueprint(document(node(config=defaults)))) == encode_blueprint(
+        parse_blueprint(document())
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"retryBackoff": 0.5}, "retryBackoff: found 0.5, expected a number from 1 to 1000"),
+        ({"retryBackoff": "2"}, "retryBackoff: found '2', expected a number from 1 to 1000"),
+        ({"retryBackoff": True}, "retryBackoff: found true, expected a number from 1 to 1000"),
+        ({"retryJitter": 1.01}, "retryJitter: found 1.01, expected a number from 0 to 1"),
+        ({"retryDelayMax": -1}, "retryDelayMax: found -1, expected a whole number from 0 to 316224000000"),
+        ({"totalTimeout": 1.5}, "totalTimeout: found 1.5, expected a whole number from 0 to 316224000000"),
+        ({"heartbeatTimeout": "1s"}, "heartbeatTimeout: found '1s', expected a whole number from 0 to 316224000000"),
+        ({"joinDeadline": []}, "joinDeadline: found a list, expected a whole number from 0 to 316224000000"),
+        ({"retryOn": "ValueError"}, "retryOn: found 'ValueError', expected a list of names of error classes"),
+        ({"neverRetryOn": ["A", 1]}, "neverRetryOn[1]: found 1, expected the name of a class"),
+        ({"compensate": 1}, "compensate: found 1, expected a string"),
+        ({"joinLosers": "kill"}, "joinLosers: found 'kill', expected one of keep, cancel"),
+        ({"joinLosers": {}}, "joinLosers: found an object, expected one of keep, cancel"),
+    ],
+)
+def test_a_word_of_a_config_that_is_out_of_range_is_a_problem(given: dict[str, Any], problem: str) -> None:
+    assert problems(document(node(config=given))) == [f"nodes[0].config.{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        ({"timeout": -1}, "timeout: found -1, expected a whole number from 0 to 316224000000"),
+        ({"failurePolicy": "stop"}, "failurePolicy: found 'stop', expected one of continue, failFast"),
+        ({"strict": "yes"}, "strict: found 'yes', expected true or false"),
+    ],
+)
+def test_metadata_that_a_run_goes_by_is_checked(metadata: dict[str, Any], problem: str) -> None:
+    assert problems(document(metadata=metadata)) == [f"metadata.{problem}"]
+    assert parse_blueprint(document(metadata={"timeout": 1000, "failurePolicy": "failFast", "strict": True}))
+
+
 characters = st.characters(exclude_categories=["Cs"])
 texts = st.text(characters, min_size=1, max_size=8)
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=8)
@@ -304,12 +403,24 @@ json_values = st.recursive(
     max_leaves=8,
 )
 objects = st.dictionaries(texts, json_values, max_size=3)
+milliseconds = st.none() | st.integers(1, 9_999)
+names = st.lists(texts, max_size=2).map(tuple)
 configs = st.builds(
     NodeConfig,
     max_attempts=st.integers(1, 9),
     retry_delay_ms=st.integers(0, 9_999),
-    timeout_ms=st.none() | st.integers(1, 9_999),
+    retry_backoff=st.floats(1, 1000),
+    retry_delay_max_ms=milliseconds,
+    retry_jitter=st.floats(0, 1),
+    retry_on=names,
+    never_retry_on=names,
+    timeout_ms=milliseconds,
+    total_timeout_ms=milliseconds,
+    heartbeat_ms=milliseconds,
     fallback=st.none() | ids,
+    compensate=st.none() | ids,
+    join_deadline_ms=milliseconds,
+    cancel_losers=st.booleans(),
     join=st.sampled_from([policy for policy in JoinPolicy if policy is not JoinPolicy.N_OF_M]),
 ) | st.builds(NodeConfig, join=st.just(JoinPolicy.N_OF_M), join_count=st.integers(1, 99))
 nodes = st.builds(Node, id=ids, uses=texts, params=objects, inputs=st.none() | texts | objects, config=configs)
@@ -321,7 +432,7 @@ edges = st.builds(
     condition=st.none() | texts,
     transform=st.none() | texts,
 )
-reserved = {"version", "cycleEntryPoints", "expressionLanguage"}
+reserved = {"version", "cycleEntryPoints", "expressionLanguage", "timeout", "failurePolicy", "strict"}
 blueprints = st.builds(
     Blueprint,
     id=ids,
