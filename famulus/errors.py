@@ -13,12 +13,17 @@
     │   ├── RunCancelledError      the run whose result is awaited was cancelled
     │   ├── ExpressionError        a condition or transform that cannot be compiled or evaluated
     │   ├── InputError             what a node is given does not fit what it asks for
+    │   │   └── ParameterError     a parameter of a built-in node is missing or wrong; names node and parameter
     │   ├── OutputError            what a node gave cannot be stored
     │   ├── SettingsError          a setting is missing or wrong; names the variable
     │   └── NonRetryableError      raised by node authors: fail the step now
     └── RetryableError             may go through later
+        ├── RetryAfter             raised by node authors: try the step again, but not before then
+        ├── HeartbeatTimeout       a node did not beat for longer than its heartbeatTimeout
+        ├── NodeProcessError       the process that ran a CPU-bound node has died
         ├── StoreUnavailableError
         ├── JoinsUnavailableError
+        ├── LimitsUnavailableError
         ├── BusUnavailableError
         ├── ApiUnavailableError    the HTTP API of famulus
         └── OwnershipLostError     the run belongs to another worker now
@@ -28,6 +33,7 @@ A message says what happened, where, and what to do. The same facts stand as att
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -139,6 +145,16 @@ class InputError(TerminalError):
     """What a node is given does not fit what it asks for."""
 
 
+class ParameterError(InputError):
+    """A parameter of a built-in node is missing, of the wrong type or out of range."""
+
+    def __init__(self, node_id: str, parameter: str, problem: str) -> None:
+        super().__init__(f"node {node_id!r}: params.{parameter} {problem}")
+        self.node_id = node_id
+        self.parameter = parameter
+        self.problem = problem
+
+
 class OutputError(TerminalError):
     """What a node gave cannot be stored."""
 
@@ -153,12 +169,41 @@ class NonRetryableError(TerminalError):
     """Raise it in a node to fail the step at once, whatever attempts are left."""
 
 
+class RetryAfter(RetryableError):  # noqa: N818  # authors read it as a sentence: raise RetryAfter(30)
+    """Raise it in a node to have the step tried again, if it has attempts left, but not before the time is over.
+
+    The time replaces the delay of the node's retry policy. Raises `ValueError` for a time below zero.
+    """
+
+    def __init__(self, delay: float | timedelta, message: str = "the node asks to be tried again later") -> None:
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"RetryAfter needs seconds from 0 on, got {delay!r}")
+        super().__init__(message, retry_after=seconds)
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (RetryAfter, (self.seconds, str(self)))
+
+
+class HeartbeatTimeout(RetryableError):  # noqa: N818  # the name under which it is recorded, as `TimeoutError`
+    """A node did not call `ctx.heartbeat()` for longer than the `heartbeatTimeout` of its step."""
+
+
+class NodeProcessError(RetryableError):
+    """The process that ran a CPU-bound node died before the node was done: killed, out of memory, crashed."""
+
+
 class StoreUnavailableError(RetryableError):
     """The context store did not answer, or answered that it cannot now; the write may or may not have happened."""
 
 
 class JoinsUnavailableError(RetryableError):
     """Redis did not answer. The rows know the same, so nothing is lost."""
+
+
+class LimitsUnavailableError(RetryableError):
+    """Redis did not answer. Until it does, each worker keeps the limits of implementations for itself."""
 
 
 class BusUnavailableError(RetryableError):

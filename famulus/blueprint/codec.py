@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from famulus.blueprint.model import Blueprint, Edge, JoinPolicy, Node, NodeConfig
+from famulus.blueprint.times import MILLISECONDS_MAX
 from famulus.errors import BlueprintError
 from famulus.ids import BlueprintId, Digest, NodeId
 
@@ -23,7 +24,6 @@ NODES_MAX: Final = 20_000
 EDGES_MAX: Final = 100_000
 ID_CHARACTERS_MAX: Final = 256
 JSON_DEPTH_MAX: Final = 100
-MILLISECONDS_MAX: Final = 10 * 366 * 24 * 3_600_000
 ATTEMPTS_MAX: Final = 1_000_000
 BACKOFF_MAX: Final = 1000
 LOSERS: Final = ("keep", "cancel")
