@@ -131,6 +131,7 @@ class FamulusApp(faust.App):
                 joins=joins,
                 bus=self.bus,
                 clock=SystemClock(),
+                hooks=stores.hooks,
             ),
             self.registry,
             engine_options(settings),

@@ -12,9 +12,13 @@
     │   ├── RunFailedError         the run whose result is awaited has failed; names the step
     │   ├── RunCancelledError      the run whose result is awaited was cancelled
     │   ├── ExpressionError        a condition or transform that cannot be compiled or evaluated
+    │   ├── SubflowDepthError      runs are nested too deeply
     │   ├── InputError             what a node is given does not fit what it asks for
     │   │   └── ParameterError     a parameter of a built-in node is missing or wrong; names node and parameter
     │   ├── OutputError            what a node gave cannot be stored
+    │   ├── ScheduleError          a schedule that cannot be used; carries every problem
+    │   ├── ScheduleNotFoundError
+    │   ├── ScheduleConflictError  the same schedule id with another content
     │   ├── SettingsError          a setting is missing or wrong; names the variable
     │   └── NonRetryableError      raised by node authors: fail the step now
     └── RetryableError             may go through later
@@ -73,10 +77,12 @@ class BlueprintError(TerminalError):
 
 
 class BlueprintNotFoundError(TerminalError):
-    def __init__(self, blueprint_id: str, version: str | None = None) -> None:
+    def __init__(self, blueprint_id: str, version: str | None = None, *, needed_by: str | None = None) -> None:
         which = f"blueprint {blueprint_id!r}" + (f" version {version!r}" if version else "")
+        needed = f", which node {needed_by!r} names," if needed_by else ""
         super().__init__(
-            f"{which} is not registered: push it with `famulus blueprint push`, or name its file in FAMULUS_BLUEPRINTS"
+            f"{which}{needed} is not registered: push it with `famulus blueprint push`, "
+            "or name its file in FAMULUS_BLUEPRINTS"
         )
         self.blueprint_id = blueprint_id
         self.version = version
@@ -141,6 +147,18 @@ class ExpressionError(TerminalError):
         self.expression = expression
 
 
+class SubflowDepthError(TerminalError):
+    """Runs are nested too deeply; mostly a blueprint that calls itself without end."""
+
+    def __init__(self, node_id: str, most: int) -> None:
+        super().__init__(
+            f"node {node_id!r} would start a run inside more than {most} others (FAMULUS_MAX_SUBFLOW_DEPTH); "
+            "does a blueprint call itself?"
+        )
+        self.node_id = node_id
+        self.most = most
+
+
 class InputError(TerminalError):
     """What a node is given does not fit what it asks for."""
 
@@ -157,6 +175,30 @@ class ParameterError(InputError):
 
 class OutputError(TerminalError):
     """What a node gave cannot be stored."""
+
+
+class ScheduleError(TerminalError):
+    """A schedule that cannot be used. ``problems`` holds one sentence each, with its field first."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class ScheduleNotFoundError(TerminalError):
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"schedule {schedule_id!r} does not exist: list the schedules with `famulus schedule ls`")
+        self.schedule_id = schedule_id
+
+
+class ScheduleConflictError(TerminalError):
+    def __init__(self, schedule_id: str, differing: Sequence[str]) -> None:
+        super().__init__(
+            f"schedule {schedule_id!r} exists already, with another {', '.join(differing)}: give the new one another "
+            "id, or say that it replaces the old one"
+        )
+        self.schedule_id = schedule_id
+        self.differing = tuple(differing)
 
 
 class SettingsError(TerminalError):

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, assert_never
 
+from famulus.engine.builtins import BuiltIns, BuiltInServices, HookTokens
 from famulus.engine.catalog import Catalog
+from famulus.engine.children import Children
 from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.joins import JoinDesk
-from famulus.engine.records import Cancel, Job, Start, StepHint, Wake, parse_job
+from famulus.engine.records import Cancel, ChildNotice, Job, Start, StepHint, Wake, parse_job
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.steps import StepRunner
+from famulus.engine.streaming import Watchers
 from famulus.errors import (
     BadRecordError,
     BlueprintError,
@@ -34,14 +38,14 @@ from famulus.errors import (
     TerminalError,
 )
 from famulus.flow.deciding import REASON_CHARACTERS
-from famulus.flow.decisions import RunStep
+from famulus.flow.decisions import RunStep, StartChild, TellChild
 from famulus.flow.facts import CancelRequested
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import StepState
 from famulus.flow.status import RunStatus
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
-from famulus.ports import BlueprintStore, Bus, Clock, Epochs, Joins, Record, RunStore
+from famulus.ports import BlueprintStore, Bus, Clock, Epochs, HookStore, Joins, Limits, ProgressBoard, Record, RunRows, RunStore
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,11 @@ class Ports:
     joins: Joins
     bus: Bus
     clock: Clock
+    hooks: HookStore
+    limits: Limits | None = None
+    """``None``: limits of implementations hold for this worker alone."""
+    progress: ProgressBoard | None = None
+    """``None``: the progress of steps is told on the events topic alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,12 @@ class EngineOptions:
     """Rounds of one loop; then its controller fails."""
     items_at_once: int = 256
     """Items of a batch that are under way at the same time, where it sets no limit of its own."""
+    max_subflow_depth: int = 16
+    """How deep child runs may be nested."""
+    hook_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Makes the tokens of webhooks; workers that share runs have to share it."""
+    public_url: str = "http://127.0.0.1:6066"
+    """Where the HTTP API is reached from outside."""
     execution: ExecutionLimits = field(default_factory=ExecutionLimits)
 
 
@@ -99,13 +114,6 @@ class Engine:
         self.counts: Counter[str] = Counter()
         self.catalog = Catalog(ports.blueprints, ports.clock.now)
         self.joins = JoinDesk(ports.joins)
-        self.executor = Executor(
-            registry,
-            now=ports.clock.now,
-            worker=options.worker,
-            limits=options.execution,
-            park_missing=options.park_missing_implementations,
-        )
         services = SessionServices(
             store=ports.store,
             bus=ports.bus,
@@ -126,6 +134,38 @@ class Engine:
             implementations=registry,
             starts_at_once=options.starts_at_once,
             ended_remembered=options.ended_remembered,
+            counts=self.counts,
+        )
+        self.children = Children(
+            self.runs,
+            store=ports.store,
+            bus=ports.bus,
+            catalog=self.catalog,
+            clock=ports.clock,
+            value_bytes=options.execution.value_bytes,
+        )
+        built_ins = BuiltIns(
+            BuiltInServices(
+                catalog=self.catalog,
+                bus=ports.bus,
+                hooks=ports.hooks,
+                tokens=HookTokens(options.hook_secret, options.public_url),
+                depth_of=self.children.depth_of,
+                max_subflow_depth=options.max_subflow_depth,
+                value_bytes=options.execution.value_bytes,
+                now=ports.clock.now,
+                worker=options.worker,
+            )
+        )
+        self.executor = Executor(
+            registry,
+            now=ports.clock.now,
+            worker=options.worker,
+            limits=options.execution,
+            park_missing=options.park_missing_implementations,
+            built_ins=built_ins,
+            shared_limits=ports.limits,
+            watchers=Watchers(ports.bus, ports.progress),
             counts=self.counts,
         )
         self.steps = StepRunner(
@@ -176,6 +216,7 @@ class Engine:
     async def stop(self, grace_seconds: float) -> None:
         """Stop for good. Attempts that do not end in time are cancelled; their steps stay due for the next owner."""
         await self.steps.stop(grace_seconds)
+        await self.children.stop()
         self.runs.let_go()
         for task in list(self._beginning):
             task.cancel()
@@ -189,8 +230,22 @@ class Engine:
     def stop_step(self, run_id: RunId, step_id: StepId) -> None:
         self.steps.attempts.stop(run_id, step_id)
 
+    def start_child(self, session: Session, child: StartChild) -> None:
+        self.children.start(session, child)
+
+    def tell_child(self, session: Session, child: TellChild) -> None:
+        self.children.tell(session, child)
+
     def run_ended(self, session: Session) -> None:
         self.runs.ended(session)
+        if session.lingers:
+            self.children.ended(session)
+
+    def found_ended(self, session: Session, rows: RunRows) -> None:
+        self.children.found_ended(session, rows)
+
+    def found_open(self, session: Session, rows: RunRows) -> None:
+        self.children.look_after(session, rows)
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -256,6 +311,8 @@ class Engine:
                     await self._attend(job, record.partition, task)
             case Wake():
                 return  # opening it has set going what is due
+            case ChildNotice():
+                await self.children.heard(session, job.step_id, job.child)
             case Cancel():
                 await session.report(CancelRequested(by=job.by, reason=job.reason, at=self.ports.clock.now()))
             case _:
@@ -270,6 +327,9 @@ class Engine:
         self.counts["stale"] += 1
 
     async def _handle_start(self, record: Record, start: Start) -> None:
+        if start.parent is not None and await self.children.is_orphan(start.parent):
+            self.counts["orphans"] += 1
+            return
         if not await self.runs.start(start, record.partition):
             self.counts["repeated_starts"] += 1
 

@@ -16,11 +16,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from famulus.engine.rows import nests_too_deep
+from famulus.engine.parents import Parent
+from famulus.engine.rows import encode, nests_too_deep
 from famulus.errors import BadRecordError
 from famulus.ids import RUN_ID_PATTERN, BlueprintId, RunId, StepId, is_run_id
 
-COMMANDS: Final = frozenset({"cancel"})
+COMMANDS: Final = frozenset({"cancel", "child_ended"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class Start:
     blueprint_id: BlueprintId
     version: str | None
     input: dict[str, Any]
+    parent: Parent | None = None
+    """The run and step that wait for this run."""
     is_job_of_run: bool = False
     """Flowcraft's: it names a node of a run that may exist, and says nothing about the input."""
 
@@ -53,7 +56,16 @@ class Cancel:
     reason: str
 
 
-Job: TypeAlias = Start | StepHint | Wake | Cancel
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildNotice:
+    """A child run has ended; its rows say how."""
+
+    run_id: RunId
+    step_id: StepId
+    child: RunId
+
+
+Job: TypeAlias = Start | StepHint | Wake | Cancel | ChildNotice
 
 
 def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
@@ -82,9 +94,18 @@ def start_record(
     *,
     input: dict[str, Any],
     version: str | None = None,
+    parent: Parent | None = None,
 ) -> bytes:
-    document = {"type": "start", "run_id": run_id, "blueprint_id": blueprint_id, "input": input}
-    return msgspec.json.encode(document if version is None else {**document, "version": version})
+    given = {"version": version, "parent": parent}
+    return encode(
+        {
+            "type": "start",
+            "run_id": run_id,
+            "blueprint_id": blueprint_id,
+            "input": input,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+    )
 
 
 def step_record(run_id: RunId, step_id: StepId, attempt: int) -> bytes:
@@ -97,6 +118,14 @@ def wake_record(run_id: RunId) -> bytes:
 
 def cancel_record(run_id: RunId, *, by: str, reason: str) -> bytes:
     return msgspec.json.encode({"type": "command", "command": "cancel", "run_id": run_id, "by": by, "reason": reason})
+
+
+def command_record(command: str, run_id: RunId, *, by: str, reason: str) -> bytes:
+    return encode({"type": "command", "command": command, "run_id": run_id, "by": by, "reason": reason})
+
+
+def child_ended_record(parent: RunId, step_id: StepId, *, child: RunId) -> bytes:
+    return encode({"type": "command", "command": "child_ended", "run_id": parent, "step_id": step_id, "child": child})
 
 
 def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
@@ -140,14 +169,30 @@ def _start(document: dict[str, Any]) -> Start:
         blueprint_id=BlueprintId(_text(document, "blueprint_id")),
         version=version or None,
         input=given or {},
+        parent=_parent(document.get("parent")),
     )
 
 
-def _command(document: dict[str, Any]) -> Cancel:
+def _parent(given: Any) -> Parent | None:
+    if given is None:
+        return None
+    try:
+        return msgspec.convert(given, Parent)
+    except msgspec.ValidationError as error:
+        raise BadRecordError(f"`parent` is {_shown(given)}: {error}", code="wrong_type") from error
+
+
+def _command(document: dict[str, Any]) -> Cancel | ChildNotice:
     command = _text(document, "command")
     if command not in COMMANDS:
         raise BadRecordError(
             f"`command` is {command!r}, expected one of {', '.join(sorted(COMMANDS))}", code="unknown_command"
+        )
+    if command == "child_ended":
+        return ChildNotice(
+            run_id=_run_id(document),
+            step_id=StepId(_text(document, "step_id")),
+            child=RunId(_text(document, "child")),
         )
     return Cancel(
         run_id=_run_id(document),

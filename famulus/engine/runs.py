@@ -151,6 +151,12 @@ class Runs:
             self._starts.release()
         return True
 
+    async def close_ended(self, session: Session) -> None:
+        """Let a run that has ended leave the index of open runs, unless it goes on again meanwhile."""
+        async with self._door(session.run_id):
+            if self.live(session.run_id) is None:
+                await session.leave_open_index()
+
     def ended(self, session: Session) -> None:
         """A run has come to its end: it needs no memory any more but that."""
         self._sessions.pop(session.run_id, None)
@@ -170,6 +176,7 @@ class Runs:
             input_digest=input_digest(start.input),
             partition=partition,
             created_at=now,
+            parent=None if start.parent is None else start.parent.as_json(),
         )
         run = RunState(
             run_id=start.run_id,
@@ -207,12 +214,14 @@ class Runs:
         )
         if session.run.status in RUN_ENDED:
             self._remember_ended(run_id)
+            self._services.owner.found_ended(session, rows)
             return session
         self._sessions[run_id] = session
         self._counts["loaded"] += 1
         try:
             await session.resume()
             await self._unpark(session)
+            self._services.owner.found_open(session, rows)
         except BaseException:
             session.close()
             raise

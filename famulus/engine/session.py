@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from famulus.engine.announcements import Announcements, fail
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from famulus.engine.tenure import Tenure
     from famulus.flow.state import RunState
     from famulus.ids import RunId, StepId
-    from famulus.ports import Bus, Clock, RunBirth, RunStore
+    from famulus.ports import Bus, Clock, RunBirth, RunRows, RunStore
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,12 @@ class SessionOwner(Protocol):
     def tell_child(self, session: Session, child: TellChild) -> None: ...
 
     def run_ended(self, session: Session) -> None: ...
+
+    def found_ended(self, session: Session, rows: RunRows) -> None:
+        """The run was loaded, and has ended."""
+
+    def found_open(self, session: Session, rows: RunRows) -> None:
+        """The run was loaded, and what is due of it set going."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,8 @@ class Session:
     """Until the first commit, for a run that was loaded."""
     unborn: bool = False
     """Nothing of the run is stored yet."""
+    lingers: bool = False
+    """It has ended, and stays in the index of open runs until others have heard of it."""
     closed: bool = False
     """Another session, here or elsewhere, has the run now."""
     _inbox: list[tuple[Fact, asyncio.Future[None]]] = field(default_factory=list)
@@ -211,10 +219,16 @@ class Session:
             if not step.is_due:
                 self.announcements.settled(step.step_id)
 
-    async def _commit(self, batch: Batch) -> None:
+    async def leave_open_index(self) -> None:
+        """Write once more that the run has ended, now that all who are to hear of it have."""
+        await self._commit(Batch(), leaves=True)
+
+    async def _commit(self, batch: Batch, *, leaves: bool = False) -> None:
         """Store the batch, however long it takes, unless the run is lost meanwhile."""
         stamp = self.tenure.next_stamp()
         commit = batch.commit(self.birth, self.run, seals=self.seals, stamp=stamp, at=self.services.clock.now())
+        if commit.closes and not leaves and (self.birth.parent is not None or batch.tell_children):
+            commit, self.lingers = replace(commit, closes=False), True
         if self.unborn:
             commit = first(commit)
         if self.inherited is not None:

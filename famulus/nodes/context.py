@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, Self
 
 from famulus.blueprint.values import ABSENT
 from famulus.ids import BlueprintId, NodeId, RunId, StepId
+
+
+class Line(Protocol):
+    """From an attempt to those who watch it. Every method may be called from any thread, and none waits."""
+
+    def beat(self) -> None: ...
+
+    def progress(self, fraction: float, text: str) -> None: ...
+
+    def emit(self, chunk: Any) -> None: ...
+
+
+class _Nobody:
+    """Nobody watches: a context that was made by hand."""
+
+    def beat(self) -> None:
+        pass
+
+    def progress(self, fraction: float, text: str) -> None:
+        pass
+
+    def emit(self, chunk: Any) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 class NodeInfo:
@@ -24,6 +50,8 @@ class NodeInfo:
         params: Mapping[str, Any],
         read: Callable[[str], Any],
         changes: dict[str, Any] | None = None,
+        line: Line = _NOBODY,
+        hook_url: Callable[[str], str] | None = None,
     ) -> None:
         self.run_id = run_id
         self.blueprint_id = blueprint_id
@@ -36,6 +64,17 @@ class NodeInfo:
         self.changes: dict[str, Any] = {} if changes is None else changes
         """Context keys written so far; a deleted one is `ABSENT`."""
         self._read = read
+        self.line = line
+        self._hook_url = hook_url
+
+    @classmethod
+    def of(cls, other: NodeInfo) -> Self:
+        """The same attempt as this kind of context: both see what either writes."""
+        if type(other) is cls:
+            return other
+        made = cls.__new__(cls)
+        made.__dict__ = other.__dict__
+        return made
 
     @property
     def idempotency_key(self) -> str:
@@ -44,6 +83,37 @@ class NodeInfo:
         A step runs at least once; a system that honours the key makes its effect once.
         """
         return f"{self.run_id}/{self.step_id}"
+
+    def webhook_url(self, node_id: str) -> str:
+        """The URL that lets this `webhook` node go on, once, from the moment at which it waits.
+
+        It can be handed out before: by any node that runs earlier, however often it is tried.
+        """
+        if self._hook_url is None:
+            raise LookupError("a context that was made by hand has no webhooks")
+        return self._hook_url(node_id)
+
+    def heartbeat(self) -> None:
+        """Say that the attempt is alive. With a `heartbeatTimeout`, one that does not for so long is tried again."""
+        self.line.beat()
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Tell how far the attempt has come, from 0 to 1. Also a heartbeat.
+
+        It is shown live and not recorded. Of several within a moment, the last is told.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress is a number from 0 to 1, got {fraction!r}")
+        self.line.beat()
+        self.line.progress(float(fraction), str(text))
+
+    def emit(self, chunk: Any) -> None:
+        """Tell those who watch the run a part of the result: a JSON value. Also a heartbeat.
+
+        It goes onto the events topic, in order, and is not recorded: what counts is what the node returns.
+        """
+        self.line.beat()
+        self.line.emit(chunk)
 
     def _get(self, key: str, default: Any) -> Any:
         value = self.changes[key] if key in self.changes else self._read(key)

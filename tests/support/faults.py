@@ -87,6 +87,7 @@ class FaultyWorld(World):
             joins=Through(self.joins, machine),
             bus=Through(self.bus, machine),
             clock=RealClock(),
+            hooks=self.hooks,
         )
         engine = Engine(ports, self.registry, EngineOptions(worker=name, **{**self.options, **options}))
         self.machines[engine] = machine

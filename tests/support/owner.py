@@ -107,6 +107,7 @@ async def own(settings: Settings, folder: Path, stop: str) -> None:
             joins=joins,
             bus=bus,
             clock=RealClock(),
+            hooks=stores.hooks,
         )
         engine = Engine(ports, registry(owner, folder), EngineOptions(worker=owner))
         await engine.catalog.register(parse_blueprint(BLUEPRINT))

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
-from famulus.adapters.memory import MemoryBlueprintStore, MemoryBus, MemoryEpochs, MemoryJoins, MemoryRunStore
+from famulus.adapters.memory import MemoryBlueprintStore, MemoryBus, MemoryEpochs, MemoryHookStore, MemoryJoins, MemoryRunStore
 from famulus.blueprint import parse_blueprint
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.reading import RunReader, RunView, is_ended
@@ -66,6 +66,7 @@ class World:
         self.store: Any = MemoryRunStore()
         self.blueprints = MemoryBlueprintStore()
         self.epochs = MemoryEpochs()
+        self.hooks = MemoryHookStore()
         self.joins: Any = MemoryJoins()
         self.bus = MemoryBus(partitions=4)
         self.options = options
@@ -81,6 +82,7 @@ class World:
             joins=self.joins,
             bus=self.bus,
             clock=RealClock(),
+            hooks=self.hooks,
         )
         engine = Engine(ports, self.registry, EngineOptions(worker=name, **self.options))
         self.engines.append(engine)

@@ -1,0 +1,360 @@
+"""Runs that other runs wait for.
+
+    parent: suspension recorded ─> start ─────────> child: runs ... ends ─> notice ─────> parent: reads the child's rows
+            cancelled, paused   ─> command ───────> child                  └> the child leaves the index of open runs
+
+All of it are records on the jobs topic, keyed by the run that is to hear them. The rule that this file guards: whoever
+has something to tell stays in the index of open runs until the broker has it. So a crash between any two of these lines
+is repaired by the next owner, who finds the run there and tells it again; and telling anything again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from famulus.blueprint.builtins import SubflowParams, parse_params
+from famulus.blueprint.values import ABSENT
+from famulus.engine.backoff import Backoff
+from famulus.engine.loader import state_of
+from famulus.engine.parents import Parent, parent_of
+from famulus.engine.records import child_ended_record, command_record, start_record
+from famulus.engine.rows import settled, step_state
+from famulus.engine.seals import visible_rows
+from famulus.errors import OutputError, OwnershipLostError, RetryableError, TerminalError
+from famulus.flow.decisions import ChildCommand, StartChild, TellChild
+from famulus.flow.facts import ChildEnded
+from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.flow.tasks import task_of
+from famulus.flow.waiting import ForChild
+
+if TYPE_CHECKING:
+    from famulus.engine.catalog import Catalog
+    from famulus.engine.runs import Runs
+    from famulus.engine.session import Session
+    from famulus.flow.state import RunState, StepState
+    from famulus.ids import RunId, StepId
+    from famulus.ports import Bus, Clock, RunBirth, RunHead, RunRows, RunStore
+
+log = logging.getLogger(__name__)
+
+HEADS_AT_ONCE: Final = 100
+
+
+class Children:
+    """Starts, tells and hears child runs, for all runs of this worker."""
+
+    def __init__(
+        self, runs: Runs, *, store: RunStore, bus: Bus, catalog: Catalog, clock: Clock, value_bytes: int
+    ) -> None:
+        self._runs = runs
+        self._store = store
+        self._bus = bus
+        self._catalog = catalog
+        self._clock = clock
+        self._value_bytes = value_bytes
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_told: dict[RunId, asyncio.Task[None]] = {}
+        """By child: what it is told goes out in order, a start before a cancel."""
+        self._under_way: defaultdict[RunId, set[asyncio.Task[None]]] = defaultdict(set)
+        """By parent: what its children have yet to be told, and what has to be heard of them."""
+        self._settling: set[RunId] = set()
+
+    def depth_of(self, run_id: RunId) -> int:
+        """How many runs a run in memory is nested in."""
+        session = self._runs.live(run_id)
+        parent = None if session is None else parent_of(session.birth)
+        return 0 if parent is None else parent.depth
+
+    def is_busy(self, run_id: RunId) -> bool:
+        """Whether the children of a run have yet to be told something: it may not leave the index of open runs."""
+        return run_id in self._under_way
+
+    async def stop(self) -> None:
+        """Tell nothing any more. The next owner finds in the rows what is left."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- what a parent has to say --------------------------------------------------------------------------------------
+
+    def start(self, session: Session, child: StartChild) -> None:
+        """Start a child, once the suspension of its step is recorded."""
+        self._tell(session, child.waiting_for.run_id, partial(self._send_start, session, child))
+
+    def tell(self, session: Session, child: TellChild) -> None:
+        """Pass a command on to a child, once the parent has recorded it."""
+        self._tell(session, child.run_id, partial(self._send_command, session, child.run_id, child.command))
+
+    def look_after(self, session: Session, rows: RunRows) -> None:
+        """Find out what became of the children of a run that was just loaded, and what they have yet to be told."""
+        waiting = _waiting(session.run.steps.values())
+        cancelled = _cancelled(rows)
+        if waiting or cancelled:
+            self._spawn(session.run_id, self._until_lost(session, partial(self._compare, session, waiting, cancelled)))
+
+    async def heard(self, session: Session, step_id: StepId, child: RunId) -> None:
+        """A child says that it has ended.
+
+        A notice that no step waits for is late, or too early: a step that comes to wait for a run that has ended starts
+        it again, and is answered by the same notice.
+        """
+        step = session.run.steps.get(step_id)
+        waiting_for = None if step is None else step.waiting_for
+        if step is None or not isinstance(waiting_for, ForChild) or waiting_for.run_id != child or not step.is_live:
+            return
+        fact = await self._outcome(session, step, child)
+        if fact is not None:
+            await session.report(fact)
+
+    # -- what a child has to say ---------------------------------------------------------------------------------------
+
+    async def is_orphan(self, parent: Parent) -> bool:
+        """Whether the run that wanted a child has ended: a child that is started now would never be told."""
+        heads = await self._store.heads([parent.run_id])
+        return parent.run_id in heads and _has_ended(heads[parent.run_id][1])
+
+    def ended(self, session: Session) -> None:
+        """A run has ended, and lingers in the index of open runs until parent and children have heard."""
+        self._settle(session, ())
+
+    def found_ended(self, session: Session, rows: RunRows) -> None:
+        """A run was loaded that has ended: perhaps somebody has yet to hear of it."""
+        cancelled = _cancelled(rows)
+        if session.birth.parent is not None or cancelled:
+            self._settle(session, cancelled)
+
+    def _settle(self, session: Session, cancelled: Iterable[ForChild]) -> None:
+        if session.run_id in self._settling:
+            return
+        self._settling.add(session.run_id)
+        task = self._spawn(None, self._until_lost(session, partial(self._settle_all, session, tuple(cancelled))))
+        task.add_done_callback(lambda _: self._settling.discard(session.run_id))
+
+    async def _settle_all(self, session: Session, cancelled: tuple[ForChild, ...]) -> None:
+        await self._compare(session, {}, cancelled)
+        while told := self._under_way.get(session.run_id):
+            await asyncio.gather(*told)
+        parent = parent_of(session.birth)
+        if parent is not None:
+            record = child_ended_record(parent.run_id, parent.step_id, child=session.run_id)
+            await (await self._bus.send_job(parent.run_id, record))
+        # A crash here: the run is still open, so the next owner tells it again.
+        await self._runs.close_ended(session)
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def _tell(self, session: Session, child: RunId, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        before = self._last_told.get(child)
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await self._until_lost(session, send)
+
+        task = self._last_told[child] = self._spawn(session.run_id, in_turn())
+        task.add_done_callback(lambda done: self._forget_told(child, done))
+
+    def _forget_told(self, child: RunId, task: asyncio.Task[None]) -> None:
+        if self._last_told.get(child) is task:
+            del self._last_told[child]
+
+    async def _send_start(self, session: Session, child: StartChild) -> None:
+        waits = child.waiting_for
+        parent = Parent(run_id=session.run_id, step_id=child.step_id, depth=self._depth(session) + 1)
+        record = start_record(
+            waits.run_id, waits.blueprint_id, version=waits.version, input=dict(waits.input), parent=parent
+        )
+        try:
+            await (await self._bus.send_job(waits.run_id, record))
+        except OutputError as error:
+            reason = f"it cannot be started: {error}"
+            await session.report(self._ended(child.step_id, waits.run_id, RunStatus.FAILED, reason=reason))
+
+    async def _send_command(self, session: Session, child: RunId, command: ChildCommand) -> None:
+        reason = f"parent run {session.run_id} is {_SAID_OF[command]}"
+        record = command_record(command, child, by=f"run {session.run_id}", reason=reason)
+        await (await self._bus.send_job(child, record))
+
+    async def _compare(
+        self, session: Session, waiting: Mapping[StepId, ForChild], cancelled: Iterable[ForChild]
+    ) -> None:
+        """Tell children what they have missed, and hear what they have told nobody."""
+        heads = await self._heads(child.run_id for child in (*waiting.values(), *cancelled))
+        for step_id, child in waiting.items():
+            found = heads.get(child.run_id)
+            if found is None:
+                self.start(session, StartChild(step_id, child))
+            elif _has_ended(found[1]):
+                await self.heard(session, step_id, child.run_id)
+            else:
+                self._tell_again(session, step_id, child, found[1])
+        for child in cancelled:
+            found = heads.get(child.run_id)
+            if found is not None and not _has_ended(found[1]):
+                self._tell(session, child.run_id, partial(self._send_command, session, child.run_id, "cancel"))
+
+    def _tell_again(self, session: Session, step_id: StepId, child: ForChild, head: RunHead) -> None:
+        """A child that is paused otherwise than its parent, and not by somebody else, has missed something."""
+        is_paused, parent_is_paused = head.status == RunStatus.PAUSED, session.run.status is RunStatus.PAUSED
+        if parent_is_paused and not is_paused:
+            self.tell(session, TellChild(step_id, child.run_id, "pause"))
+        elif is_paused and not parent_is_paused and head.reason == f"parent run {session.run_id} is paused":
+            self.tell(session, TellChild(step_id, child.run_id, "unpause"))
+
+    async def _heads(self, run_ids: Iterable[RunId]) -> dict[RunId, tuple[RunBirth, RunHead]]:
+        left = list(run_ids)
+        found: dict[RunId, tuple[RunBirth, RunHead]] = {}
+        while left:
+            found.update(await self._store.heads(left[:HEADS_AT_ONCE]))
+            left = left[HEADS_AT_ONCE:]
+        return found
+
+    # -- hearing -------------------------------------------------------------------------------------------------------
+
+    async def _outcome(self, session: Session, step: StepState, child: RunId) -> ChildEnded | None:
+        """What a child's rows say of its end; ``None``: it has not ended."""
+        rows = await self._store.load(child)
+        if rows is None or not _has_ended(rows.head):
+            return None
+        rows = visible_rows(rows)
+        status, birth = RunStatus(rows.head.status), rows.birth
+        parent = parent_of(birth)
+        if parent is None or (parent.run_id, parent.step_id) != (session.run_id, step.step_id):
+            reason = "another run has this id; a run started by hand may not be called as a child would be"
+            return self._ended(step.step_id, child, RunStatus.FAILED, reason=reason)
+        if status is not RunStatus.COMPLETED:
+            return self._ended(step.step_id, child, status, reason=rows.head.reason)
+        try:
+            graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+            output, changes = _given(state_of(graph, rows), _outputs(session.run, step))
+            return self._ended(
+                step.step_id,
+                child,
+                status,
+                output=settled(output, max_bytes=self._value_bytes),
+                changes=changes,
+            )
+        except TerminalError as error:
+            return self._ended(step.step_id, child, RunStatus.FAILED, reason=f"what it gave cannot be taken: {error}")
+
+    def _ended(
+        self,
+        step_id: StepId,
+        child: RunId,
+        status: RunStatus,
+        *,
+        reason: str | None = None,
+        output: Any = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> ChildEnded:
+        return ChildEnded(
+            step_id=step_id,
+            child=child,
+            status=status,
+            output=output,
+            changes=changes or {},
+            reason=reason,
+            at=self._clock.now(),
+        )
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, parent: RunId | None, body: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(body)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if parent is not None:
+            self._under_way[parent].add(task)
+            task.add_done_callback(lambda done: self._forget_under_way(parent, done))
+        return task
+
+    def _forget_under_way(self, parent: RunId, task: asyncio.Task[None]) -> None:
+        self._under_way[parent].discard(task)
+        if not self._under_way[parent]:
+            del self._under_way[parent]
+
+    async def _until_lost(self, session: Session, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the work, again until servers let it through, for as long as the run is this worker's."""
+        backoff = Backoff()
+        while not session.tenure.over:
+            try:
+                await work()
+            except OwnershipLostError:
+                return
+            except RetryableError as error:
+                log.info(
+                    "children of run %s are told again: %s",
+                    session.run_id,
+                    error,
+                    extra={"action": "children_retried", "run_id": session.run_id},
+                )
+                await self._clock.sleep(backoff.next())
+            except Exception:
+                log.exception(
+                    "children of run %s could not be told",
+                    session.run_id,
+                    extra={"action": "children_not_told", "run_id": session.run_id},
+                )
+                return
+            else:
+                return
+
+    @staticmethod
+    def _depth(session: Session) -> int:
+        parent = parent_of(session.birth)
+        return 0 if parent is None else parent.depth
+
+
+_SAID_OF: Final[Mapping[ChildCommand, str]] = {"cancel": "cancelled", "pause": "paused", "unpause": "not paused"}
+
+
+def _waiting(steps: Iterable[StepState]) -> dict[StepId, ForChild]:
+    return {
+        step.step_id: step.waiting_for
+        for step in steps
+        if step.status is StepStatus.WAITING and isinstance(step.waiting_for, ForChild)
+    }
+
+
+def _cancelled(rows: RunRows) -> tuple[ForChild, ...]:
+    """The children of steps that were cancelled. From the rows: items that have ended are no steps of the state."""
+    steps = [step_state(row) for row in rows.steps if row.extra is not None and row.status == StepStatus.CANCELLED]
+    return tuple(step.waiting_for for step in steps if isinstance(step.waiting_for, ForChild))
+
+
+def _has_ended(head: RunHead) -> bool:
+    return RunStatus(head.status) in RUN_ENDED
+
+
+def _outputs(run: RunState, step: StepState) -> Mapping[str, str] | None:
+    params = parse_params(task_of(run, step).node)
+    return params.outputs if isinstance(params, SubflowParams) else None
+
+
+def _given(child: RunState, outputs: Mapping[str, str] | None) -> tuple[Any, dict[str, Any]]:
+    """What a child that has completed gives its parent: the output of the step, and changes to the context.
+
+    Mapped values where `outputs` names some; else the output of its only terminal node, or a map of all of them.
+    """
+    if outputs is not None:
+        values = {key: _named(child, name) for key, name in outputs.items()}
+        given = {key: value for key, value in values.items() if value is not ABSENT}
+        return given, given
+    graph = child.graph
+    terminals = [node_id for node_id in graph.terminal_nodes if node_id not in graph.compensations]
+    found = {node_id: child.output_of(node_id) for node_id in terminals}
+    if len(terminals) == 1:
+        output = found[terminals[0]]
+        return (None if output is ABSENT else output), {}
+    return {node_id: output for node_id, output in found.items() if output is not ABSENT}, {}
+
+
+def _named(child: RunState, name: str) -> Any:
+    output = child.output_of(name)
+    return child.read(name) if output is ABSENT else output
