@@ -17,6 +17,7 @@ import msgspec
 
 from famulus.blueprint.model import Blueprint, Edge, JoinPolicy, Node, NodeConfig
 from famulus.blueprint.times import MILLISECONDS_MAX
+from famulus.blueprint.values import SHOWN_CHARACTERS, shown
 from famulus.errors import BlueprintError
 from famulus.ids import BlueprintId, Digest, NodeId
 
@@ -30,7 +31,6 @@ LOSERS: Final = ("keep", "cancel")
 FAILURE_POLICIES: Final = ("continue", "failFast")
 VERSION_DIGITS: Final = 12
 PROBLEMS_IN_MESSAGE: Final = 20
-SHOWN_CHARACTERS: Final = 60
 
 INVALID_BLUEPRINT: Final = "INVALID_BLUEPRINT"
 DUPLICATE_NODE_ID: Final = "DUPLICATE_NODE_ID"
@@ -357,18 +357,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return "missing"
-        case Mapping():
-            return "found an object"
-        case list() | tuple():
-            return "found a list"
-        case bool():
-            return f"found {str(value).lower()}"
-        case _:
-            text = repr(value)
-            return "found " + (text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
+    return "missing" if value is None else f"found {shown(value)}"
 
 
 def _document(blueprint: Blueprint) -> dict[str, Any]:

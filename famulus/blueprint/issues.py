@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+SPECIFIED_CODES: Final = frozenset(
+    {
+        "MISSING_NODE_IMPLEMENTATION",
+        "INVALID_BATCH_WORKER_KEY",
+        "INVALID_SUBFLOW_BLUEPRINT_ID",
+        "INVALID_EDGE_SOURCE",
+        "INVALID_EDGE_TARGET",
+        "ORPHAN_NODE",
+    }
+)
+"""Those of the blueprint specification, section 12; all others are ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issue:
     code: str
-    """Stable; the six of the blueprint specification, section 12, and ours."""
+    """Stable."""
     message: str
     path: str
     """Where in the document: `nodes[3].uses`."""

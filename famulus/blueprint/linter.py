@@ -1,64 +1,30 @@
 """What is wrong with a blueprint before it runs. A rule is a function of the subject; the table is at the end.
 
-The first six codes are those of the blueprint specification, section 12.
+Those of built-in nodes are in `constructs`. The codes of the blueprint specification are `SPECIFIED_CODES`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from famulus.blueprint.codec import DUPLICATE_NODE_ID, read_blueprint
+from famulus.blueprint.constructs import CONSTRUCT_NODE_RULES, CONSTRUCT_RULES
 from famulus.blueprint.expressions import CEL_PREFIX, Language, PathExpression, compile_expression, is_valid_path
 from famulus.blueprint.graph import expression_language
 from famulus.blueprint.issues import Issue
 from famulus.blueprint.model import Blueprint, Node
-from famulus.blueprint.topology import Topology, topology_of
+from famulus.blueprint.subject import NodeRule, Rule, Subject
+from famulus.blueprint.topology import topology_of
 from famulus.errors import ExpressionError
 
 if TYPE_CHECKING:
     from famulus.ids import NodeId
 
-BUILT_INS: Final = frozenset(
-    {
-        "batch-gather",
-        "batch-scatter",
-        "loop-controller",
-        "map",
-        "sleep",
-        "startRun",
-        "subflow",
-        "wait",
-        "webhook",
-    }
-)
-"""Names in `uses` that the engine brings, in this release or a later one."""
 _NAMES_SHOWN: Final = 10
 _NEVER_MISSING: Final = ("batch-", "loop-")
 _TRANSFORM_ROOTS: Final = frozenset({"input", "context"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
-    blueprint: Blueprint
-    topology: Topology
-    node_ids: frozenset[NodeId]
-    entered: frozenset[NodeId]
-    """Nodes with an incoming edge."""
-    has_start: bool
-    """Whether some node has none; otherwise a run begins inside its cycles."""
-    implementations: Collection[str] | None
-    blueprints: Collection[str] | None
-
-    def lacks(self, uses: str) -> bool:
-        """Whether the implementation is known to be missing."""
-        return self.implementations is not None and uses not in self.implementations and uses not in BUILT_INS
-
-
-_Rule: TypeAlias = Callable[[_Subject], Iterable[Issue]]
-_NodeRule: TypeAlias = Callable[[_Subject, Node, str], Iterable[Issue]]
 
 
 def lint(
@@ -70,7 +36,7 @@ def lint(
     """Find what is wrong. Without the names of implementations or blueprints, these are not checked."""
     node_ids = frozenset(node.id for node in blueprint.nodes)
     entered = frozenset(edge.target for edge in blueprint.edges)
-    subject = _Subject(
+    subject = Subject(
         blueprint=blueprint,
         topology=topology_of(blueprint),
         node_ids=node_ids,
@@ -82,10 +48,10 @@ def lint(
     of_nodes = (
         issue
         for index, node in enumerate(blueprint.nodes)
-        for rule in _NODE_RULES
+        for rule in (*_NODE_RULES, *CONSTRUCT_NODE_RULES)
         for issue in rule(subject, node, f"nodes[{index}]")
     )
-    return [*of_nodes, *(issue for rule in _RULES for issue in rule(subject))]
+    return [*of_nodes, *(issue for rule in (*_RULES, *CONSTRUCT_RULES) for issue in rule(subject))]
 
 
 def lint_document(
@@ -105,30 +71,13 @@ def lint_document(
     return issues + [issue for issue in found if (issue.code, issue.path) not in known]
 
 
-def _missing_implementation(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+def _missing_implementation(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
     if node.uses and subject.lacks(node.uses) and not node.uses.startswith(_NEVER_MISSING):
         message = f"{node.uses!r} is not registered: register an implementation of this name, or correct the name"
         yield Issue("MISSING_NODE_IMPLEMENTATION", message, f"{path}.uses", node.id)
 
 
-def _batch_worker(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
-    key = node.params.get("workerUsesKey")
-    if node.uses.startswith("batch-") and isinstance(key, str) and key and subject.lacks(key):
-        message = f"the worker {key!r} is not registered: register an implementation of this name, or correct the name"
-        yield Issue("INVALID_BATCH_WORKER_KEY", message, f"{path}.params.workerUsesKey", node.id)
-
-
-def _subflow_blueprint(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
-    child = node.params.get("blueprintId")
-    if node.uses != "subflow" or subject.blueprints is None or child is None:
-        return
-    if isinstance(child, str) and child in subject.blueprints:
-        return
-    message = f"blueprint {child!r:.60} is not known: push it, or correct the id"
-    yield Issue("INVALID_SUBFLOW_BLUEPRINT_ID", message, f"{path}.params.blueprintId", node.id)
-
-
-def _fallback(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+def _fallback(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
     fallback = node.config.fallback
     path = f"{path}.config.fallback"
     if fallback == node.id:
@@ -139,7 +88,7 @@ def _fallback(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
         yield Issue("UNKNOWN_FALLBACK", message, path, node.id, fallback)
 
 
-def _inputs(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+def _inputs(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
     path = f"{path}.inputs"
     given = node.inputs if isinstance(node.inputs, Mapping) else {"": node.inputs}
     for key, name in given.items():
@@ -151,14 +100,14 @@ def _inputs(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
             yield Issue("INVALID_INPUTS", message, where, node.id)
 
 
-def _input_node(subject: _Subject, node: Node, path: str, name: str) -> Iterator[Issue]:
+def _input_node(subject: Subject, node: Node, path: str, name: str) -> Iterator[Issue]:
     source, dot, _ = name.partition(".")
     if dot and not name.startswith("_") and source not in subject.node_ids:
         message = f"there is no node {source!r}, so {name!r} is always absent: before the dot stands a node id"
         yield Issue("UNKNOWN_INPUT_NODE", message, path, node.id, source, "warning")
 
 
-def _orphan(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
+def _orphan(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
     is_start = node.id not in subject.entered
     is_reached = node.id in subject.topology.reachable
     if len(subject.blueprint.nodes) == 1 or is_start or (is_reached and subject.has_start):
@@ -173,7 +122,7 @@ def _orphan(subject: _Subject, node: Node, path: str) -> Iterator[Issue]:
     yield Issue("ORPHAN_NODE", "not reachable from a start node, so it never runs: connect it", path, node.id)
 
 
-def _edge_ends(subject: _Subject) -> Iterator[Issue]:
+def _edge_ends(subject: Subject) -> Iterator[Issue]:
     for index, edge in enumerate(subject.blueprint.edges):
         if edge.source not in subject.node_ids:
             message = f"there is no node {edge.source!r}, so the edge never fires: correct the id"
@@ -183,7 +132,7 @@ def _edge_ends(subject: _Subject) -> Iterator[Issue]:
             yield Issue("INVALID_EDGE_TARGET", message, f"edges[{index}].target", related_id=edge.source)
 
 
-def _duplicate_ids(subject: _Subject) -> Iterator[Issue]:
+def _duplicate_ids(subject: Subject) -> Iterator[Issue]:
     seen: set[NodeId] = set()
     for index, node in enumerate(subject.blueprint.nodes):
         if node.id in seen:
@@ -192,20 +141,20 @@ def _duplicate_ids(subject: _Subject) -> Iterator[Issue]:
         seen.add(node.id)
 
 
-def _start(subject: _Subject) -> Iterator[Issue]:
+def _start(subject: Subject) -> Iterator[Issue]:
     if subject.node_ids and not subject.topology.start_nodes:
         message = "a run has no node to start at: at least one node needs no incoming edge and may be nobody's fallback"
         yield Issue("NO_START", message, "nodes")
 
 
-def _cycles(subject: _Subject) -> Iterator[Issue]:
+def _cycles(subject: Subject) -> Iterator[Issue]:
     for cycle in subject.topology.cycles:
         if cycle[0] not in subject.topology.reachable:
             message = f"the cycle of {', '.join(cycle[:_NAMES_SHOWN])} is never entered: lead an edge into it"
             yield Issue("UNREACHABLE_CYCLE", message, "edges", cycle[0])
 
 
-def _joins(subject: _Subject) -> Iterator[Issue]:
+def _joins(subject: Subject) -> Iterator[Issue]:
     sources: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
     counted: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
     for edge in subject.blueprint.edges:
@@ -225,7 +174,7 @@ def _joins(subject: _Subject) -> Iterator[Issue]:
             yield Issue("JOIN_NEVER_MET", message, f"nodes[{index}].config.joinCount", node.id)
 
 
-def _expressions(subject: _Subject) -> Iterator[Issue]:
+def _expressions(subject: Subject) -> Iterator[Issue]:
     language = expression_language(subject.blueprint)
     for index, edge in enumerate(subject.blueprint.edges):
         for kind, text in (("condition", edge.condition), ("transform", edge.transform)):
@@ -250,15 +199,13 @@ def _expression(text: str, kind: str, path: str, language: Language, source: Nod
         yield Issue("TRANSFORM_UNKNOWN_ROOT", message, path, source, severity="warning")
 
 
-_NODE_RULES: Final[tuple[_NodeRule, ...]] = (
+_NODE_RULES: Final[tuple[NodeRule, ...]] = (
     _missing_implementation,
-    _batch_worker,
-    _subflow_blueprint,
     _orphan,
     _fallback,
     _inputs,
 )
-_RULES: Final[tuple[_Rule, ...]] = (
+_RULES: Final[tuple[Rule, ...]] = (
     _edge_ends,
     _duplicate_ids,
     _start,

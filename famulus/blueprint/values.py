@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final
 
 INDEX_DIGITS_MAX: Final = 9
+SHOWN_CHARACTERS: Final = 60
 
 
 class Absent(Enum):
@@ -46,6 +47,22 @@ def walk(value: Any, path: Sequence[str]) -> Any:
         else:
             return ABSENT
     return value
+
+
+def shown(value: Any) -> str:
+    """The value as messages about it show it: short, whatever it holds."""
+    match value:
+        case None:
+            return "missing"
+        case Mapping():
+            return "an object"
+        case list() | tuple():
+            return "a list"
+        case bool():
+            return str(value).lower()
+        case _:
+            text = repr(value)
+            return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def _is_index(segment: str) -> bool:
