@@ -9,19 +9,50 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from famulus.blueprint.constructs import SCATTER
 from famulus.blueprint.model import JoinPolicy
 from famulus.blueprint.topology import topology_of
+from famulus.ids import NodeId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from famulus.blueprint.model import Blueprint, Edge, Node
-    from famulus.ids import NodeId
 
 LABEL_CHARACTERS_MAX: Final = 80
 
 _PLAIN_MARKS: Final = frozenset(" _.,:/+-")
 _UNKNOWN: Final = "unknown"
+_BOX: Final = ("[", "]")
+_START: Final = ("([", "])")
+_SHAPES: Final[Mapping[str, tuple[str, str]]] = {
+    "loop-controller": ("{", "}"),
+    "batch-scatter": ("[/", "\\]"),
+    "batch-gather": ("[\\", "/]"),
+    "map": ("[/", "/]"),
+    "subflow": ("[[", "]]"),
+    "startRun": ("[[", "]]"),
+    "sleep": ("{{", "}}"),
+    "wait": ("{{", "}}"),
+    "webhook": ("{{", "}}"),
+}
+"""Of built-in nodes: a choice, what opens and closes a batch, another flow, what waits."""
+_DETAILS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "loop-controller": (("while", "condition"), ("rounds at most", "maxRounds")),
+    "batch-scatter": (("each", "workerUsesKey"), ("chunks of", "chunkSize")),
+    "map": (
+        ("each", "uses"),
+        ("each", "blueprintId"),
+        ("at once", "maxConcurrency"),
+        ("may fail", "toleratedFailures"),
+    ),
+    "subflow": (("of", "blueprintId"),),
+    "startRun": (("of", "blueprintId"),),
+    "sleep": (("for", "duration"), ("until", "until")),
+    "wait": (("signal", "signal"), ("at most", "timeout")),
+    "webhook": (("at most", "timeout"),),
+}
+"""Params of built-in nodes that are shown, and the words before them."""
 _COLOURS: Final[Mapping[str, str]] = {
     "scheduled": "fill:#eef2ff,stroke:#6366f1",
     "running": "fill:#dbeafe,stroke:#2563eb",
@@ -48,9 +79,9 @@ def to_mermaid(blueprint: Blueprint, *, statuses: Mapping[NodeId, str] | None = 
     lines += (f'{name}["{_label(node_id)}"]' for node_id, name in names.items() if node_id not in known)
     lines += (_edge(edge, names) for edge in blueprint.edges)
     lines += (
-        f'{names[node.id]} -.->|"fallback"| {names[node.config.fallback]}'
+        f'{names[node.id]} -.->|"{_label(word)}"| {names[target]}'
         for node in blueprint.nodes
-        if node.config.fallback is not None
+        for word, target in _relations(node)
     )
     classes = {node_id: _UNKNOWN for node_id in names if node_id not in known}
     classes |= {node_id: status for node_id, status in (statuses or {}).items() if node_id in known}
@@ -63,24 +94,45 @@ def _names(blueprint: Blueprint) -> dict[NodeId, str]:
     ids = dict.fromkeys(node.id for node in blueprint.nodes)
     for edge in blueprint.edges:
         ids |= {edge.source: None, edge.target: None}
-    ids |= {node.config.fallback: None for node in blueprint.nodes if node.config.fallback is not None}
+    ids |= {target: None for node in blueprint.nodes for _, target in _relations(node)}
     return {node_id: f"n{number}" for number, node_id in enumerate(ids)}
 
 
+def _relations(node: Node) -> Iterator[tuple[str, NodeId]]:
+    """What the node has to do with other nodes, besides its edges."""
+    if node.config.fallback is not None:
+        yield "fallback", node.config.fallback
+    if node.config.compensate is not None:
+        yield "compensate", node.config.compensate
+    gather = node.params.get("gatherNodeId")
+    if node.uses == SCATTER and isinstance(gather, str) and gather:
+        yield "items", NodeId(gather)
+
+
 def _node(node: Node, name: str, *, is_start: bool) -> str:
-    label = "<br/>".join(_label(line) for line in (node.id, node.uses, *_join(node)))
-    return f'{name}(["{label}"])' if is_start else f'{name}["{label}"]'
+    lines = (node.id, node.uses, *_details(node), *_join(node))
+    opening, closing = _SHAPES.get(node.uses) or (_START if is_start else _BOX)
+    return f'{name}{opening}"{"<br/>".join(_label(line) for line in lines)}"{closing}'
+
+
+def _details(node: Node) -> Iterator[str]:
+    for words, name in _DETAILS.get(node.uses, ()):
+        value = node.params.get(name)
+        if isinstance(value, str | int | float) and value != "":
+            yield f"{words} {value}"
 
 
 def _join(node: Node) -> Iterator[str]:
     """How a node with several predecessors starts, if not in the usual way."""
     match node.config.join:
         case JoinPolicy.ALL:
-            return
+            pass
         case JoinPolicy.N_OF_M:
             yield f"join {node.config.join_count} of m"
         case policy:
             yield f"join {policy.value}"
+    if node.config.join_deadline_ms is not None:
+        yield f"or after {node.config.join_deadline_ms} ms"
 
 
 def _edge(edge: Edge, names: Mapping[NodeId, str]) -> str:

@@ -48,6 +48,33 @@ def found(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     return list(differences(parse_blueprint(before), parse_blueprint(after)))
 
 
+def test_retries_joins_params_and_limits_are_told_field_by_field() -> None:
+    config = {"retryBackoff": 2, "retryOn": ["OSError"], "compensate": "b", "joinDeadline": 5, "joinLosers": "cancel"}
+    before, after = (
+        document(
+            nodes=[{"id": "a", "uses": "wait", "params": params, "config": config}, {"id": "b", "uses": "x"}],
+            metadata=metadata,
+        )
+        for params, config, metadata in (
+            ({"timeout": "1d", "form": {"type": "object"}}, {}, {}),
+            ({"timeout": "2d", "form": {"type": "string"}}, config, {"timeout": 1000, "failurePolicy": "failFast"}),
+        )
+    )
+
+    own, node = found(before, after)
+
+    assert [field.path for field in own.fields] == ["metadata.failurePolicy", "metadata.timeout"]
+    assert [(field.path, field.after) for field in node.fields] == [
+        ("config.compensate", "b"),
+        ("config.joinDeadline", 5),
+        ("config.joinLosers", "cancel"),
+        ("config.retryBackoff", 2),
+        ("config.retryOn", ["OSError"]),
+        ("params.form.type", "string"),
+        ("params.timeout", "2d"),
+    ]
+
+
 @given(BLUEPRINTS, BLUEPRINTS)
 def test_there_are_differences_exactly_when_the_digests_differ(before: Any, after: Any) -> None:
     assert bool(differences(before, after)) == (digest_of(before) != digest_of(after))

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from famulus.blueprint.builtins import BUILT_INS
 from famulus.blueprint.drawing import to_mermaid
 from famulus.blueprint.model import Blueprint, Edge, JoinPolicy, Node, NodeConfig
 from famulus.ids import BlueprintId, NodeId
 
 LABEL = r'"(?:[\w .,:/+-]|#[0-9]+;|<br/>)*"'
-SHAPE = rf"n\d+(?:\[{LABEL}\]|\(\[{LABEL}\]\))"
-ARROW = rf'n\d+ (?:-->(?:\|{LABEL}\|)?|-\.->\|"fallback"\|) n\d+'
+SHAPES = (("[", "]"), ("([", "])"), ("{", "}"), ("{{", "}}"), ("[[", "]]"), ("[/", "/]"), ("[/", "\\]"), ("[\\", "/]"))
+SHAPE = rf"n\d+(?:{'|'.join(re.escape(opening) + LABEL + re.escape(closing) for opening, closing in SHAPES)})"
+ARROW = rf'n\d+ (?:-->(?:\|{LABEL}\|)?|-\.->\|"(?:fallback|compensate|items)"\|) n\d+'
 CLASS = r"classDef \w+ [#\w:,-]+|class n\d+(?:,n\d+)* \w+"
 LINE = re.compile(rf"flowchart TD|    (?:{SHAPE}|{ARROW}|{CLASS})")
 
@@ -72,6 +75,40 @@ def test_a_node_that_joins_in_another_way_than_all_says_so() -> None:
     ]
 
 
+def built_in(node_id: str, uses: str, /, **params: Any) -> Node:
+    return Node(id=NodeId(node_id), uses=uses, params=params)
+
+
+def test_built_in_nodes_have_shapes_and_say_what_they_do() -> None:
+    nodes = [
+        built_in("again", "loop-controller", condition="left", maxRounds=3),
+        built_in("split", "batch-scatter", workerUsesKey="w", gatherNodeId="all", chunkSize=5),
+        built_in("all", "batch-gather"),
+        built_in("thumbs", "map", uses="w", maxConcurrency=4, toleratedFailures="10%"),
+        built_in("ship", "subflow", blueprintId="shipping"),
+        built_in("tell", "startRun", blueprintId="telling"),
+        built_in("nap", "sleep", duration="10s"),
+        built_in("ask", "wait", signal="answer", timeout="1d", form={}),
+        built_in("call", "webhook", timeout=500),
+        Node(id=NodeId("j"), uses="x", config=NodeConfig(compensate=NodeId("ship"), join_deadline_ms=50)),
+    ]
+
+    assert to_mermaid(blueprint(nodes, [])).splitlines()[1:] == [
+        '    n0{"again<br/>loop-controller<br/>while left<br/>rounds at most 3"}',
+        '    n1[/"split<br/>batch-scatter<br/>each w<br/>chunks of 5"\\]',
+        '    n2[\\"all<br/>batch-gather"/]',
+        '    n3[/"thumbs<br/>map<br/>each w<br/>at once 4<br/>may fail 10#37;"/]',
+        '    n4[["ship<br/>subflow<br/>of shipping"]]',
+        '    n5[["tell<br/>startRun<br/>of telling"]]',
+        '    n6{{"nap<br/>sleep<br/>for 10s"}}',
+        '    n7{{"ask<br/>wait<br/>signal answer<br/>at most 1d"}}',
+        '    n8{{"call<br/>webhook<br/>at most 500"}}',
+        '    n9(["j<br/>x<br/>or after 50 ms"])',
+        '    n1 -.->|"items"| n2',
+        '    n9 -.->|"compensate"| n4',
+    ]
+
+
 def test_hostile_labels_are_written_in_character_codes() -> None:
     drawn = to_mermaid(blueprint([node('"]; click n0 "javascript:x"', "<script>%%{init}%%")], []))
 
@@ -88,7 +125,17 @@ anything = st.text(max_size=100)
 
 
 @given(
-    st.lists(st.builds(node, anything, anything, st.none() | anything), max_size=4, unique_by=lambda n: n.id),
+    st.lists(
+        st.builds(node, anything, anything, st.none() | anything)
+        | st.builds(
+            lambda node_id, uses, params: built_in(node_id, uses, **params),
+            anything,
+            st.sampled_from(sorted(BUILT_INS)),
+            st.dictionaries(st.sampled_from(["condition", "gatherNodeId", "uses", "blueprintId"]), anything),
+        ),
+        max_size=4,
+        unique_by=lambda n: n.id,
+    ),
     st.lists(st.builds(edge, anything, anything, st.none() | anything, st.none() | anything), max_size=4),
     st.dictionaries(anything, st.sampled_from(["completed", "x y", ""]), max_size=2),
 )
