@@ -13,15 +13,23 @@ from famulus.adapters.cassandra import (
     CassandraEpochs,
     CassandraHookStore,
     CassandraRunStore,
+    CassandraTimerStore,
     migrate,
 )
 from famulus.adapters.kafka.topics import TopicSpec
 from famulus.adapters.memory import MemoryJoins
 from famulus.adapters.redis import RedisJoins
-from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteHookStore, SqliteRunStore
+from famulus.adapters.sqlite import (
+    SqliteBlueprintStore,
+    SqliteDatabase,
+    SqliteEpochs,
+    SqliteHookStore,
+    SqliteRunStore,
+    SqliteTimerStore,
+)
 from famulus.blueprint import Blueprint, parse_blueprint
 from famulus.errors import BlueprintError, SettingsError
-from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore
+from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore, TimerStore
 from famulus.settings import Settings, variable_of
 
 
@@ -31,6 +39,7 @@ class Stores:
     blueprints: BlueprintStore
     epochs: Epochs
     hooks: HookStore
+    timers: TimerStore
 
 
 @asynccontextmanager
@@ -119,6 +128,7 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
         blueprints=SqliteBlueprintStore(database, namespace=settings.namespace),
         epochs=SqliteEpochs(database, namespace=settings.namespace),
         hooks=SqliteHookStore(database, namespace=settings.namespace),
+        timers=SqliteTimerStore(database, namespace=settings.namespace),
     )
 
 
@@ -137,4 +147,5 @@ async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
         blueprints=CassandraBlueprintStore(database, namespace=settings.namespace),
         epochs=CassandraEpochs(database, namespace=settings.namespace),
         hooks=CassandraHookStore(database, namespace=settings.namespace),
+        timers=CassandraTimerStore(database, namespace=settings.namespace),
     )

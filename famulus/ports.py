@@ -106,6 +106,24 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimerRow:
+    """A hint that something of a run is due at a time: whoever owns the run then is to look at it.
+
+    What is due, and whether it still is, the rows of the run say. Two rows that differ in their stamp only are one.
+    """
+
+    partition: int
+    """Of the jobs topic, when the row was written."""
+    due_at: float
+    """Seconds since the Unix epoch."""
+    run_id: RunId
+    kind: str
+    step_id: StepId
+    """Of the step or join; empty for what belongs to the run."""
+    stamp: Stamp = UNSTAMPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRows:
     """A run as it is stored, before seals are applied (see `famulus.engine.seals`). Rows in no particular order."""
 
@@ -128,10 +146,13 @@ class Commit:
     takes_over: bool = False
     """The first commit of an owner that has loaded the run."""
     closes: bool = False
-    """The run has reached a terminal status: it leaves the index of open runs."""
+    """The run has reached a terminal status, or is dormant: nothing of it is to be done before a timer is due or a
+    record comes. It leaves the index of open runs."""
     steps: Sequence[StepRow] = ()
     context: Sequence[ContextRow] = ()
     events: Sequence[EventRow] = ()
+    timers: Sequence[TimerRow] = ()
+    """Stored before the batch or with it: a crash leaves a timer too many, never one too few."""
 
 
 class RunStore(Protocol):
@@ -142,7 +163,8 @@ class RunStore(Protocol):
 
         A first commit also enters the run into the index of open runs and of recent runs, before or with the batch,
         so that no stored run is missing there; one that closes leaves the open index some time after the batch. One
-        that takes over keeps the run in the open index against an earlier owner that closes it late.
+        that takes over keeps the run in the open index against an earlier owner that closes it late, and enters a run
+        again that was closed, before or with the batch: a run that was closed is written only so.
         """
         ...
 
@@ -159,7 +181,7 @@ class RunStore(Protocol):
         ...
 
     def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
-        """Every run of the partition that is not terminal; may also name some that have ended. No order.
+        """Every run of the partition whose last commit did not close it; may also name some that are closed. No order.
 
         Those that the caller knows are left out, and cost no look at their rows: it asks often, and knows most of them.
         """
@@ -167,6 +189,28 @@ class RunStore(Protocol):
 
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
         """Runs by `created_at`, newest first, created strictly before the given time."""
+        ...
+
+
+# -- timers ----------------------------------------------------------------------------------------------------------
+
+
+class TimerStore(Protocol):
+    """What becomes due, by partition. Most timers come with a commit of their run (`Commit.timers`)."""
+
+    async def due(self, partition: int, *, until: float, limit: int) -> Sequence[TimerRow]:
+        """Timers of the partition that are due until that time, earliest first, at most so many."""
+        ...
+
+    async def put(self, rows: Sequence[TimerRow]) -> None:
+        """Store timers without a commit."""
+        ...
+
+    async def fired(self, rows: Sequence[TimerRow]) -> None:
+        """Remove timers, except those that were stored again with a higher stamp.
+
+        A removal may be lost: whoever is given a timer looks at the state of its run.
+        """
         ...
 
 

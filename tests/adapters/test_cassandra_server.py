@@ -7,6 +7,7 @@ import socket
 import time
 import uuid
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,14 +17,17 @@ from famulus.adapters.cassandra import (
     CassandraDatabase,
     CassandraEpochs,
     CassandraRunStore,
+    CassandraTimerStore,
     connection,
     migrate,
     open_runs,
 )
 from famulus.adapters.cassandra.runs import ROW_BYTES
+from famulus.adapters.cassandra.schema import EXPIRING_TABLES
+from famulus.adapters.cassandra.statements import migrations
 from famulus.errors import OutputError, SettingsError, StoreUnavailableError
 from famulus.ids import BlueprintId, Digest, Epoch, NodeId, RunId, StepId, stamp_of
-from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow, StoredBlueprint
+from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow, StoredBlueprint, TimerRow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -209,17 +213,62 @@ async def test_ended_runs_leave_the_index_when_the_database_is_closed(
     assert open_entries(plain, namespace) == ["open"]
 
 
+@pytest.mark.parametrize("status", ["completed", "waiting"])
 async def test_an_entry_that_a_crash_left_behind_is_not_named_and_is_removed(
-    contact_points: str, namespace: str, plain: Session
+    contact_points: str, namespace: str, plain: Session, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(contact_points) as database:
         store = CassandraRunStore(database, namespace=namespace)
-        await store.commit(commit_of("ended", 1))
-        await store.commit(commit_of("ended", 2, first=False, status="completed"))
+        await store.commit(commit_of("closed", 1))
+        with monkeypatch.context() as crash:
+            crash.setattr(open_runs.OpenRunIndex, "leave", lambda *_: None)
+            await store.commit(commit_of("closed", 2, first=False, status=status, closes=True))
 
         assert [run_id async for run_id in store.open_runs(PARTITION)] == []
 
     assert open_entries(plain, namespace) == []
+
+
+async def test_a_run_that_ended_and_was_not_closed_is_named(store: CassandraRunStore) -> None:
+    await store.commit(commit_of("lingers", 1, status="completed"))
+
+    assert [run_id async for run_id in store.open_runs(PARTITION)] == ["lingers"]
+
+
+@pytest.mark.parametrize(("status", "is_open"), [("running", True), ("completed", False)])
+async def test_the_status_says_whether_a_run_is_open_that_an_earlier_version_wrote(
+    store: CassandraRunStore, namespace: str, plain: Session, *, status: str, is_open: bool
+) -> None:
+    await store.commit(commit_of("old", 1, status="waiting", closes=True))
+    later = stamp_of(Epoch(3), 2)
+    write = (
+        f"UPDATE {KEYSPACE}.runs USING TIMESTAMP %s SET status = %s, stamp = %s WHERE namespace = %s AND run_id = %s"
+    )
+    plain.execute(write, (later, status, later, namespace, "old"))
+    index = open_runs.OpenRunIndex(store._database, namespace=namespace)
+    await index.enter(birth_of("old"), later)
+
+    assert [run_id async for run_id in store.open_runs(PARTITION)] == (["old"] if is_open else [])
+
+
+async def test_a_bucket_of_timers_that_is_long_over_and_empty_leaves_the_directory(
+    database: CassandraDatabase, namespace: str, plain: Session
+) -> None:
+    timers = CassandraTimerStore(database, namespace=namespace)
+    long_ago = TimerRow(
+        partition=PARTITION, due_at=time.time() - 3600, run_id=RunId("r"), kind="step", step_id=StepId("s")
+    )
+    lately = replace(long_ago, due_at=time.time() - 1)
+    await timers.put([long_ago, lately])
+    assert await timers.due(PARTITION, until=time.time(), limit=10) == [long_ago, lately]
+    await timers.fired([long_ago, lately])
+
+    assert await timers.due(PARTITION, until=time.time(), limit=10) == []
+
+    rows = plain.execute(
+        f"SELECT bucket FROM {KEYSPACE}.timer_buckets WHERE namespace = %s AND partition = %s", (namespace, PARTITION)
+    )
+    assert [row[0] for row in rows] == [int(lately.due_at // 60) * 60]
 
 
 async def test_an_entry_whose_first_commit_is_on_its_way_is_kept(
@@ -334,16 +383,45 @@ async def test_older_tables_say_what_to_do(contact_points: str, keyspace: str, p
 
 
 async def test_migrating_twice_applies_nothing_the_second_time(contact_points: str, keyspace: str) -> None:
-    assert await migrate(contact_points, keyspace=keyspace) == [1, 2, 3, 4]
+    assert await migrate(contact_points, keyspace=keyspace) == [migration.version for migration in migrations()]
 
     assert await migrate(contact_points, keyspace=keyspace) == []
+
+
+async def test_a_run_of_the_first_tables_is_read_after_the_migration(
+    contact_points: str, keyspace: str, plain: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = stamp_of(Epoch(3), 1)
+    with monkeypatch.context() as before:
+        before.setattr("famulus.adapters.cassandra.schema.migrations", lambda: migrations()[:4])
+        await migrate(contact_points, keyspace=keyspace)
+    key = ("default", "old")
+    plain.execute(
+        f"INSERT INTO {keyspace}.runs (namespace, run_id, blueprint_id, version, digest, input, input_digest, partition,"
+        " created_at, status, updated_at, seals, next_seq, rows_written, stamp)"
+        " VALUES (%s, %s, 'b', '1', 'd', 0x7b7d, 'i', 7, 1.0, 'running', 1.0, {}, 2, 1, %s) USING TIMESTAMP %s",
+        (*key, stamp, stamp),
+    )
+    plain.execute(
+        f"INSERT INTO {keyspace}.steps (namespace, run_id, step_id, node_id, status, attempt, seq, fired, result, stamp)"
+        " VALUES (%s, %s, 's', 's', 'completed', 1, 0, [], {output: 0x31, worker: 'w'}, %s) USING TIMESTAMP %s",
+        (*key, stamp, stamp),
+    )
+
+    await migrate(contact_points, keyspace=keyspace)
+
+    async with opened(contact_points, keyspace=keyspace) as database:
+        rows = await CassandraRunStore(database).load(RunId("old"))
+    assert rows is not None
+    assert (rows.birth.parent, rows.head.ending) == (None, None)
+    assert [(row.output, row.worker, row.extra) for row in rows.steps] == [(b"1", "w", None)]
 
 
 async def test_migrating_three_times_at_once_makes_one_schema(contact_points: str, keyspace: str) -> None:
     await asyncio.gather(*(migrate(contact_points, keyspace=keyspace) for _ in range(3)))
 
     async with opened(contact_points, keyspace=keyspace) as database:
-        assert database.server.schema_version == 4
+        assert database.server.schema_version == migrations()[-1].version
         store = CassandraRunStore(database)
         await store.commit(commit_of("r", 1))
         assert await store.load(RunId("r")) is not None
@@ -359,7 +437,8 @@ async def test_a_time_to_live_is_for_runs_and_not_for_the_index_of_open_ones(
         "SELECT table_name, default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s", (keyspace,)
     )
     expiring = {table for table, seconds in found if seconds == 86_400}
-    assert expiring == {"runs", "steps", "context", "events", "recent_runs", "recent_buckets"}
+    assert expiring == set(EXPIRING_TABLES)
+    assert not expiring & {"open_runs", "open_buckets", "timers", "timer_buckets"}
 
 
 async def test_a_keyspace_by_datacenter_is_opened_by_its_datacenter(contact_points: str, keyspace: str) -> None:

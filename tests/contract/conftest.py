@@ -18,17 +18,31 @@ from famulus.adapters.cassandra import (
     CassandraEpochs,
     CassandraHookStore,
     CassandraRunStore,
+    CassandraTimerStore,
     migrate,
 )
-from famulus.adapters.memory import MemoryBlueprintStore, MemoryEpochs, MemoryHookStore, MemoryJoins, MemoryRunStore
+from famulus.adapters.memory import (
+    MemoryBlueprintStore,
+    MemoryEpochs,
+    MemoryHookStore,
+    MemoryJoins,
+    MemoryRunStore,
+)
 from famulus.adapters.redis import RedisJoins
-from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteHookStore, SqliteRunStore
+from famulus.adapters.sqlite import (
+    SqliteBlueprintStore,
+    SqliteDatabase,
+    SqliteEpochs,
+    SqliteHookStore,
+    SqliteRunStore,
+    SqliteTimerStore,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore
+    from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore, TimerStore
 
 
 CASSANDRA_KEYSPACE = "famulus_contract_tests"
@@ -39,10 +53,10 @@ class Backend(Protocol):
 
     breaks_ties_by_value: bool
     """Of two different writes with one stamp, the one with the greater value stays, not the first."""
-    loses_reopened_runs: bool
-    """A run that has ended and is run again does not come back into the index of open runs: a fault."""
 
     async def run_store(self, namespace: str) -> RunStore: ...
+
+    async def timer_store(self, namespace: str) -> TimerStore: ...
 
     async def blueprint_store(self, namespace: str) -> BlueprintStore: ...
 
@@ -56,7 +70,6 @@ class Backend(Protocol):
 
 class MemoryBackend:
     breaks_ties_by_value = False
-    loses_reopened_runs = False
 
     def __init__(self) -> None:
         self._runs: dict[str, MemoryRunStore] = {}
@@ -65,6 +78,12 @@ class MemoryBackend:
         self._hooks: dict[str, MemoryHookStore] = {}
 
     async def run_store(self, namespace: str) -> RunStore:
+        return self._store(namespace)
+
+    async def timer_store(self, namespace: str) -> TimerStore:
+        return self._store(namespace).timers
+
+    def _store(self, namespace: str) -> MemoryRunStore:
         return self._runs.setdefault(namespace, MemoryRunStore())
 
     async def blueprint_store(self, namespace: str) -> BlueprintStore:
@@ -82,7 +101,6 @@ class MemoryBackend:
 
 class SqliteBackend:
     breaks_ties_by_value = False
-    loses_reopened_runs = False
 
     def __init__(self, path: Path, opened: AsyncExitStack) -> None:
         self._path = path
@@ -90,6 +108,9 @@ class SqliteBackend:
 
     async def run_store(self, namespace: str) -> RunStore:
         return SqliteRunStore(await self._client(), namespace=namespace)
+
+    async def timer_store(self, namespace: str) -> TimerStore:
+        return SqliteTimerStore(await self._client(), namespace=namespace)
 
     async def blueprint_store(self, namespace: str) -> BlueprintStore:
         return SqliteBlueprintStore(await self._client(), namespace=namespace)
@@ -109,7 +130,6 @@ class SqliteBackend:
 
 class CassandraBackend:
     breaks_ties_by_value = True
-    loses_reopened_runs = True
 
     def __init__(self, contact_points: str, opened: AsyncExitStack) -> None:
         self._contact_points = contact_points
@@ -117,6 +137,9 @@ class CassandraBackend:
 
     async def run_store(self, namespace: str) -> RunStore:
         return CassandraRunStore(await self._client(), namespace=namespace)
+
+    async def timer_store(self, namespace: str) -> TimerStore:
+        return CassandraTimerStore(await self._client(), namespace=namespace)
 
     async def blueprint_store(self, namespace: str) -> BlueprintStore:
         return CassandraBlueprintStore(await self._client(), namespace=namespace)

@@ -8,11 +8,18 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
 
-from famulus.adapters.sqlite import SqliteBlueprintStore, SqliteDatabase, SqliteEpochs, SqliteRunStore
+from famulus.adapters.sqlite import (
+    SqliteBlueprintStore,
+    SqliteDatabase,
+    SqliteEpochs,
+    SqliteRunStore,
+    SqliteTimerStore,
+)
 from famulus.errors import StoreUnavailableError, TerminalError
 from famulus.ids import BlueprintId, Digest, RunId
 from famulus.ports import StoredBlueprint
@@ -117,6 +124,29 @@ async def test_a_file_of_a_newer_famulus_is_not_touched(tmp_path: Path) -> None:
 
     with closing(sqlite3.connect(path)) as untouched:
         assert untouched.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+async def test_a_file_of_an_earlier_famulus_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "famulus.db"
+    with closing(sqlite3.connect(path)) as earlier:
+        earlier.executescript(files("famulus.adapters.sqlite").joinpath("schema.sql").read_text(encoding="utf-8"))
+        earlier.executescript(
+            "INSERT INTO births VALUES ('default', 'r', 'order', '1', 'd', '{}', 'e', 3, 1.5, 7);"
+            "INSERT INTO heads VALUES ('default', 'r', 'running', NULL, 2.5, NULL, '{}', 4, 3, 1, 7);"
+            "INSERT INTO steps VALUES ('default', 'r', 's', 's', 'completed', 1, 0, '1', NULL, '[]', NULL, NULL, 'w',"
+            " 1.5, 2.5, 7);"
+            "PRAGMA user_version = 1;"
+        )
+
+    async with SqliteDatabase(path) as database:
+        store = SqliteRunStore(database)
+        rows = await store.load(RunId("r"))
+        assert [run_id async for run_id in store.open_runs(3)] == ["r"]
+        assert list(await SqliteTimerStore(database).due(3, until=10.0, limit=10)) == []
+
+    assert rows is not None
+    assert (rows.birth.parent, rows.head.ending, rows.steps[0].extra) == (None, None, None)
+    assert (rows.head.next_seq, rows.steps[0].worker) == (4, "w")
 
 
 async def test_a_path_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from famulus.adapters.cassandra.epochs import CassandraEpochs
 from famulus.adapters.cassandra.hooks import CassandraHookStore
 from famulus.adapters.cassandra.runs import CassandraRunStore
 from famulus.adapters.cassandra.schema import migrate
+from famulus.adapters.cassandra.timers import CassandraTimerStore
 
 __all__ = [
     "CassandraBlueprintStore",
@@ -13,5 +14,6 @@ __all__ = [
     "CassandraEpochs",
     "CassandraHookStore",
     "CassandraRunStore",
+    "CassandraTimerStore",
     "migrate",
 ]

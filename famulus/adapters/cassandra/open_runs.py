@@ -1,7 +1,7 @@
 """The index of open runs: entries by partition and minute, removed some time after their run has ended.
 
-An entry is a hint. It is written before its run and removed after its end, so a crash leaves entries too many, never
-too few; whoever reads the index looks at the run row as well.
+An entry is a hint. It is written before its run and removed after the run was closed, so a crash leaves entries too
+many, never too few; whoever reads the index looks at the run row as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ REMOVAL_SECONDS: Final = 1.0
 """How long removals are collected: those of a bucket then go as one batch, and a run's end does not wait for them."""
 REMOVALS_PER_BATCH: Final = 500
 SETTLED_SECONDS: Final = 600
-"""After its end a bucket gets no new entries any more: an owner's run starts at the time of its own clock."""
+"""After its end a bucket gets no new runs any more: an owner's run starts at the time of its own clock. Runs that were
+closed may come back into it for as long as they live."""
 KNOWN_BUCKETS: Final = 10_000
 
 
@@ -39,6 +40,10 @@ class Bucket:
     partition: int
     start: int
     """Seconds since the Unix epoch."""
+
+    @property
+    def is_settled(self) -> bool:
+        return time.time() >= self.start + BUCKET_SECONDS + SETTLED_SECONDS
 
 
 class OpenRunIndex:
@@ -59,7 +64,8 @@ class OpenRunIndex:
         await asyncio.gather(self._enter_bucket(bucket), self._database.execute("insert_open_run", entry))
 
     async def _enter_bucket(self, bucket: Bucket) -> None:
-        if bucket in self._known:
+        # A bucket that is long over may have left the directory since this process has entered it.
+        if bucket in self._known and not bucket.is_settled:
             return
         now = time.time_ns() // 1000
         entry = (self._namespace, bucket.partition, bucket.start, now, now)
@@ -90,7 +96,7 @@ class OpenRunIndex:
 
         The removal is as old as the entry that was read: if somebody enters the bucket now, that entry is younger.
         """
-        if time.time() < bucket.start + BUCKET_SECONDS + SETTLED_SECONDS:
+        if not bucket.is_settled:
             return
         self._known.discard(bucket)
         await self._database.execute("delete_open_bucket", (mark, self._namespace, bucket.partition, bucket.start))

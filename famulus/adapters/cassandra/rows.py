@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from famulus.adapters.cassandra.database import Write
+from famulus.flow.status import RUN_ENDED
 from famulus.ids import BlueprintId, Digest, NodeId, RunId, Stamp, StepId
 from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow
 
@@ -26,6 +27,8 @@ def head_write(namespace: str, commit: Commit, *, rows_written: int) -> Write:
         head.ended_at,
         head.seals,
         head.next_seq,
+        head.ending,
+        stamp if commit.closes else -stamp,
         rows_written,
         stamp,
         stamp,
@@ -40,6 +43,7 @@ def head_write(namespace: str, commit: Commit, *, rows_written: int) -> Write:
         birth.input_digest,
         birth.partition,
         birth.created_at,
+        birth.parent,
     ]
     return Write("insert_first_head", [namespace, birth.run_id, *born, *values])
 
@@ -54,11 +58,11 @@ def step_write(namespace: str, run_id: RunId, step: StepRow, stamp: Stamp) -> Wr
         step.attempt,
         step.seq,
         step.fired,
-        (step.output, step.error, step.action, step.reason, step.worker, step.started_at, step.ended_at),
+        (step.output, step.error, step.action, step.reason, step.worker, step.started_at, step.ended_at, step.extra),
         stamp,
         stamp,
     )
-    return Write("insert_step", values, size=len(step.output or b"") + len(step.error or b""))
+    return Write("insert_step", values, size=len(step.output or b"") + len(step.error or b"") + len(step.extra or b""))
 
 
 def context_write(namespace: str, run_id: RunId, row: ContextRow, stamp: Stamp) -> Write:
@@ -77,7 +81,7 @@ def event_write(namespace: str, run_id: RunId, event: EventRow, stamp: Stamp) ->
 
 def read_run(run_id: RunId, row: Row) -> tuple[RunBirth, RunHead, int]:
     """Return birth, head and the number of rows that the head's commit wrote, from a row of ``select_run``."""
-    blueprint_id, version, digest, given, input_digest, partition, created_at, *head, rows_written = row
+    blueprint_id, version, digest, given, input_digest, partition, created_at, parent, *head, rows_written = row
     birth = RunBirth(
         run_id=run_id,
         blueprint_id=BlueprintId(blueprint_id),
@@ -87,6 +91,7 @@ def read_run(run_id: RunId, row: Row) -> tuple[RunBirth, RunHead, int]:
         input_digest=input_digest,
         partition=partition,
         created_at=created_at,
+        parent=parent,
     )
     return birth, _read_head(head), rows_written
 
@@ -99,7 +104,7 @@ def read_head(run_id: RunId, row: Row) -> tuple[RunBirth, RunHead]:
 
 
 def _read_head(values: Sequence[Any]) -> RunHead:
-    status, reason, updated_at, ended_at, seals, next_seq, stamp = values
+    status, reason, updated_at, ended_at, seals, next_seq, ending, stamp = values
     return RunHead(
         status=status,
         reason=reason,
@@ -107,13 +112,23 @@ def _read_head(values: Sequence[Any]) -> RunHead:
         ended_at=ended_at,
         seals=dict(seals),
         next_seq=next_seq,
+        ending=ending,
         stamp=Stamp(stamp),
     )
 
 
+def read_openness(row: Row) -> tuple[bool, Stamp]:
+    """Return whether the run is open, and the stamp of its last commit, from a row of ``select_openness``."""
+    status, openness, stamp = row
+    is_open = openness == -stamp if openness is not None and abs(openness) == stamp else status not in RUN_ENDED
+    return is_open, Stamp(stamp)
+
+
 def read_step(row: Row) -> StepRow:
     step_id, node_id, status, attempt, seq, fired, result, stamp = row
-    output, error, action, reason, worker, started_at, ended_at, *_ = result  # a newer schema may have more to say
+    # A newer schema may have more to say, and a row that an earlier version wrote has less.
+    values: list[Any] = [*result, None]
+    output, error, action, reason, worker, started_at, ended_at, extra, *_ = values
     return StepRow(
         step_id=StepId(step_id),
         node_id=NodeId(node_id),
@@ -128,6 +143,7 @@ def read_step(row: Row) -> StepRow:
         worker=worker,
         started_at=started_at,
         ended_at=ended_at,
+        extra=extra,
         stamp=Stamp(stamp),
     )
 

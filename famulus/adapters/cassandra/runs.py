@@ -7,17 +7,18 @@ gives a stamp to one commit only: rows of equal stamp come from the same commit,
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from famulus.adapters.cassandra import rows
 from famulus.adapters.cassandra.open_runs import OpenRunIndex, bucket_of
 from famulus.adapters.cassandra.recent_runs import RecentRunIndex
+from famulus.adapters.cassandra.timers import CassandraTimerStore
 from famulus.errors import OutputError, StoreUnavailableError
-from famulus.flow.status import RUN_ENDED
 from famulus.ports import Commit, EventRow, RunBirth, RunHead, RunRows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 
     from famulus.adapters.cassandra.database import CassandraDatabase, Write
     from famulus.ids import RunId, Stamp
@@ -45,20 +46,26 @@ class CassandraRunStore:
         self._batch_bytes = batch_bytes
         self._open = OpenRunIndex(database, namespace=namespace)
         self._recent = RecentRunIndex(database, namespace=namespace)
+        self._timers = CassandraTimerStore(database, namespace=namespace)
 
     async def commit(self, commit: Commit) -> None:
         writes = list(self._row_writes(commit))
         # Before the batch, not with it: a crash between the two must leave an entry without a run, never the reverse.
-        if commit.first:
-            await asyncio.gather(
-                self._open.enter(commit.birth, commit.stamp), self._recent.enter(commit.birth, commit.stamp)
-            )
-        elif commit.takes_over and not commit.closes:
-            # With a higher stamp, so that an earlier owner that ends the run too late does not remove the entry.
-            await self._open.enter(commit.birth, commit.stamp)
+        await asyncio.gather(*self._hint_writes(commit))
         await self._write(commit, writes)
         if commit.closes:
             self._open.leave(bucket_of(commit.birth), commit.birth.run_id, commit.stamp)
+
+    def _hint_writes(self, commit: Commit) -> Iterator[Coroutine[Any, Any, None]]:
+        if commit.first:
+            yield self._open.enter(commit.birth, commit.stamp)
+            yield self._recent.enter(commit.birth, commit.stamp)
+        elif commit.takes_over and not commit.closes:
+            # With a higher stamp: neither an earlier owner that ends the run too late removes the entry, nor a removal
+            # that is still to come from when the run was closed before.
+            yield self._open.enter(commit.birth, commit.stamp)
+        if commit.timers:
+            yield self._timers.put([replace(timer, stamp=commit.stamp) for timer in commit.timers])
 
     async def _write(self, commit: Commit, writes: Sequence[Write]) -> None:
         rows_written = sum(write.statement in {"insert_step", "insert_context"} for write in writes)
@@ -131,7 +138,7 @@ class CassandraRunStore:
         return [rows.read_event(row) for row in found]
 
     async def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
-        """Yield what the index names and the run rows confirm; entries of ended runs are removed on the way.
+        """Yield what the index names and the run rows confirm; entries of closed runs are removed on the way.
 
         An entry without a run is left alone: its first commit may be on its way.
         """
@@ -141,14 +148,23 @@ class CassandraRunStore:
             async for run_ids in self._open.entries(bucket):
                 empty = empty and not run_ids
                 unknown = [run_id for run_id in run_ids if known is None or not known(run_id)]
-                for run_id, (_, head) in (await self.heads(unknown)).items():
-                    if head.status in RUN_ENDED:
-                        self._open.leave(bucket, run_id, head.stamp)
+                async for run_id, is_open, stamp in self._openness(unknown):
+                    if not is_open:
+                        self._open.leave(bucket, run_id, stamp)
                     elif run_id not in seen:
                         seen.add(run_id)
                         yield run_id
             if empty:
                 await self._open.drop_empty(bucket, mark)
+
+    async def _openness(self, run_ids: Sequence[RunId]) -> AsyncIterator[tuple[RunId, bool, Stamp]]:
+        """Say of those of the runs that exist whether they are open, with the stamps of their last commits."""
+        for start in range(0, len(run_ids), CONCURRENT_READS):
+            some = run_ids[start : start + CONCURRENT_READS]
+            reads = (self._database.execute("select_openness", (self._namespace, run_id)) for run_id in some)
+            for run_id, found in zip(some, await asyncio.gather(*reads), strict=True):
+                if found:
+                    yield (run_id, *rows.read_openness(found[0]))
 
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
         return await self._recent.newest(limit=limit, before=before)

@@ -8,6 +8,7 @@ from famulus.adapters.memory.epochs import MemoryEpochs
 from famulus.adapters.memory.hooks import MemoryHookStore
 from famulus.adapters.memory.joins import MemoryJoins
 from famulus.adapters.memory.runs import MemoryRunStore
+from famulus.adapters.memory.timers import MemoryTimerStore
 
 __all__ = [
     "DeadLetter",
@@ -17,4 +18,5 @@ __all__ = [
     "MemoryHookStore",
     "MemoryJoins",
     "MemoryRunStore",
+    "MemoryTimerStore",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from famulus.adapters.memory.timers import MemoryTimerStore
 from famulus.ports import RunRows
 
 if TYPE_CHECKING:
@@ -59,11 +60,13 @@ class MemoryRunStore:
     """Keeps `famulus.ports.RunStore`. Workers of one test that shall share runs share the object."""
 
     def __init__(self) -> None:
+        self.timers = MemoryTimerStore()
         self._runs: dict[RunId, _StoredRun] = {}
 
     async def commit(self, commit: Commit) -> None:
         run = self._runs.setdefault(commit.birth.run_id, _StoredRun())
         stamp = commit.stamp
+        self.timers.keep([replace(timer, stamp=stamp) for timer in commit.timers])
         if commit.first:
             run.birth = _newer(run.birth, _Birth(commit.birth, stamp))
         head = replace(commit.head, seals=MappingProxyType(dict(commit.head.seals)), stamp=stamp)

@@ -7,5 +7,13 @@ from famulus.adapters.sqlite.database import SqliteDatabase
 from famulus.adapters.sqlite.epochs import SqliteEpochs
 from famulus.adapters.sqlite.hooks import SqliteHookStore
 from famulus.adapters.sqlite.runs import SqliteRunStore
+from famulus.adapters.sqlite.timers import SqliteTimerStore
 
-__all__ = ["SqliteBlueprintStore", "SqliteDatabase", "SqliteEpochs", "SqliteHookStore", "SqliteRunStore"]
+__all__ = [
+    "SqliteBlueprintStore",
+    "SqliteDatabase",
+    "SqliteEpochs",
+    "SqliteHookStore",
+    "SqliteRunStore",
+    "SqliteTimerStore",
+]

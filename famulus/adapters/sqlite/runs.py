@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,7 +21,9 @@ from famulus.adapters.sqlite.statements import (
     UPSERT_EVENT,
     UPSERT_HEAD,
     UPSERT_STEP,
+    UPSERT_TIMER,
 )
+from famulus.adapters.sqlite.timers import timer_columns
 from famulus.ids import RunId
 from famulus.ports import ContextRow, EventRow, RunBirth, RunHead, RunRows, StepRow
 
@@ -110,6 +113,7 @@ class SqliteRunStore:
             (UPSERT_STEP, [(*key, *_step_columns(step), stamp) for step in commit.steps]),
             (UPSERT_CONTEXT, [(*key, row.key, row.value, row.seq, stamp) for row in commit.context]),
             (UPSERT_EVENT, [(*key, event.seq, event.type, event.at, event.data, stamp) for event in commit.events]),
+            (UPSERT_TIMER, timer_columns(self._namespace, (replace(timer, stamp=stamp) for timer in commit.timers))),
         ]
         return [(statement, rows) for statement, rows in upserts if rows]
 
@@ -123,6 +127,7 @@ def _birth_columns(birth: RunBirth) -> tuple[Any, ...]:
         birth.input_digest,
         birth.partition,
         birth.created_at,
+        birth.parent,
     )
 
 
@@ -135,6 +140,7 @@ def _head_columns(commit: Commit) -> tuple[Any, ...]:
         head.ended_at,
         msgspec.json.encode(dict(head.seals)).decode(),
         head.next_seq,
+        head.ending,
         commit.birth.partition,
         not commit.closes,
     )
@@ -155,6 +161,7 @@ def _step_columns(step: StepRow) -> tuple[Any, ...]:
         step.worker,
         step.started_at,
         step.ended_at,
+        step.extra,
     )
 
 

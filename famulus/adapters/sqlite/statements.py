@@ -12,36 +12,36 @@ from typing import Final
 
 UPSERT_BIRTH: Final = """
     INSERT INTO births (namespace, run_id, blueprint_id, version, digest, input, input_digest, partition, created_at,
-                        stamp)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        parent, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (namespace, run_id) DO UPDATE SET
         blueprint_id = excluded.blueprint_id, version = excluded.version, digest = excluded.digest,
         input = excluded.input, input_digest = excluded.input_digest, partition = excluded.partition,
-        created_at = excluded.created_at, stamp = excluded.stamp
+        created_at = excluded.created_at, parent = excluded.parent, stamp = excluded.stamp
     WHERE excluded.stamp > births.stamp
 """
 
 # is_open follows the head that stays: a late commit cannot reopen a run, and one that is rerun is open again.
 UPSERT_HEAD: Final = """
-    INSERT INTO heads (namespace, run_id, status, reason, updated_at, ended_at, seals, next_seq, partition, is_open,
-                       stamp)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO heads (namespace, run_id, status, reason, updated_at, ended_at, seals, next_seq, ending, partition,
+                       is_open, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (namespace, run_id) DO UPDATE SET
         status = excluded.status, reason = excluded.reason, updated_at = excluded.updated_at,
-        ended_at = excluded.ended_at, seals = excluded.seals, next_seq = excluded.next_seq,
+        ended_at = excluded.ended_at, seals = excluded.seals, next_seq = excluded.next_seq, ending = excluded.ending,
         partition = excluded.partition, is_open = excluded.is_open, stamp = excluded.stamp
     WHERE excluded.stamp > heads.stamp
 """
 
 UPSERT_STEP: Final = """
     INSERT INTO steps (namespace, run_id, step_id, node_id, status, attempt, seq, output, action, fired, reason, error,
-                       worker, started_at, ended_at, stamp)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       worker, started_at, ended_at, extra, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (namespace, run_id, step_id) DO UPDATE SET
         node_id = excluded.node_id, status = excluded.status, attempt = excluded.attempt, seq = excluded.seq,
         output = excluded.output, action = excluded.action, fired = excluded.fired, reason = excluded.reason,
         error = excluded.error, worker = excluded.worker, started_at = excluded.started_at,
-        ended_at = excluded.ended_at, stamp = excluded.stamp
+        ended_at = excluded.ended_at, extra = excluded.extra, stamp = excluded.stamp
     WHERE excluded.stamp > steps.stamp
 """
 
@@ -62,18 +62,18 @@ UPSERT_EVENT: Final = """
 """
 
 SELECT_BIRTH: Final = """
-    SELECT run_id, blueprint_id, version, digest, input, input_digest, partition, created_at
+    SELECT run_id, blueprint_id, version, digest, input, input_digest, partition, created_at, parent
     FROM births WHERE namespace = ? AND run_id = ?
 """
 
 SELECT_HEAD: Final = """
-    SELECT status, reason, updated_at, ended_at, seals, next_seq, stamp
+    SELECT status, reason, updated_at, ended_at, seals, next_seq, ending, stamp
     FROM heads WHERE namespace = ? AND run_id = ?
 """
 
 SELECT_STEPS: Final = """
     SELECT step_id, node_id, status, attempt, seq, output, action, fired, reason, error, worker, started_at, ended_at,
-           stamp
+           extra, stamp
     FROM steps WHERE namespace = ? AND run_id = ?
 """
 
@@ -95,6 +95,26 @@ SELECT_RECENT: Final = """
     SELECT run_id
     FROM births WHERE namespace = ? AND created_at < ?
     ORDER BY created_at DESC, run_id DESC LIMIT ?
+"""
+
+# -- timers ----------------------------------------------------------------------------------------------------------
+
+UPSERT_TIMER: Final = """
+    INSERT INTO timers (namespace, partition, due_at, run_id, kind, step_id, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, partition, due_at, run_id, kind, step_id) DO UPDATE SET stamp = excluded.stamp
+    WHERE excluded.stamp > timers.stamp
+"""
+
+SELECT_DUE_TIMERS: Final = """
+    SELECT partition, due_at, run_id, kind, step_id, stamp
+    FROM timers WHERE namespace = ? AND partition = ? AND due_at <= ?
+    ORDER BY due_at, run_id, kind, step_id LIMIT ?
+"""
+
+DELETE_TIMER: Final = """
+    DELETE FROM timers
+    WHERE namespace = ? AND partition = ? AND due_at = ? AND run_id = ? AND kind = ? AND step_id = ? AND stamp <= ?
 """
 
 # -- blueprints ------------------------------------------------------------------------------------------------------
