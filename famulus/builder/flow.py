@@ -6,14 +6,27 @@ put together; `Flow.blueprint` and `Flow.to_json` tell every problem at once, wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, Unpack
 
 import msgspec
 
 from famulus.blueprint import Blueprint, check_blueprint
-from famulus.builder.step import Seconds, Step, edge_json, node_json
+from famulus.builder.params import Duration, Moment, map_params, sleep_params, wait_params
+from famulus.builder.step import Step
+from famulus.builder.words import (
+    BuiltInWords,
+    EdgeWords,
+    NodeWords,
+    Seconds,
+    StepWords,
+    edge_json,
+    given,
+    milliseconds,
+    node_json,
+    refuse_unknown,
+)
 
 
 def flow(
@@ -21,15 +34,34 @@ def flow(
     *,
     version: str | None = None,
     expressions: str | None = None,
+    timeout: Seconds | None = None,
+    fail_fast: bool = False,
+    strict: bool = False,
+    cycle_entry_points: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> Flow:
     """Begin a blueprint. Without a version it gets one from its content.
 
-    ``expressions`` is ``"cel"`` where conditions and transforms are CEL without the prefix.
+    ``expressions`` is ``"cel"`` where conditions and transforms are CEL without the prefix; ``timeout`` is that of the
+    whole run. With ``fail_fast`` the first failure ends it; a ``strict`` blueprint is refused if it has a cycle.
     """
-    own = {"version": version, "expressionLanguage": expressions}
-    known = {**(metadata or {}), **{name: value for name, value in own.items() if value is not None}}
-    return Flow(id=id, metadata=known)
+    own = given(
+        version=version,
+        expressionLanguage=expressions,
+        timeout=milliseconds(timeout),
+        failurePolicy="failFast" if fail_fast else None,
+        strict=strict or None,
+        cycleEntryPoints=list(cycle_entry_points) or None,
+    )
+    return Flow(id=id, metadata={**(metadata or {}), **own})
+
+
+class End(NamedTuple):
+    """A node that a chain goes on from."""
+
+    id: str
+    action: str | None = None
+    """Of the edge that leads on, unless that says another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,107 +72,179 @@ class Flow:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     nodes: tuple[Mapping[str, Any], ...] = ()
     edges: tuple[Mapping[str, Any], ...] = ()
-    ends: tuple[str, ...] = ()
-    """The ids that the next `then` or `fan_out` goes on from."""
+    ends: tuple[End, ...] = ()
+    """What the next `then` or `fan_out` goes on from."""
 
-    def node(
-        self,
-        id: str,
-        *,
-        uses: str,
-        params: Mapping[str, Any] | None = None,
-        inputs: str | Mapping[str, str] | None = None,
-        retries: int = 0,
-        retry_delay: Seconds | None = None,
-        timeout: Seconds | None = None,
-        fallback: str | None = None,
-        join: str | int | None = None,
-    ) -> Flow:
+    def node(self, id: str, *, uses: str, **words: Unpack[NodeWords]) -> Flow:
         """Add a node that no edge leads to yet, and go on from it.
 
-        ``retries`` are those after the first attempt (`maxRetries` of the JSON counts that one too); ``retry_delay``
-        and ``timeout`` are seconds or a timedelta; ``fallback`` is the id of another node; ``join`` is ``"all"``,
-        ``"any"``, ``"all_settled"``, or the number of predecessors whose edges have to fire.
+        ``retries`` are those after the first attempt (`maxRetries` of the JSON counts that one too); delays and
+        time-outs are seconds or a timedelta; ``fallback`` and ``compensate`` are ids of other nodes; ``join`` is
+        ``"all"``, ``"any"``, ``"all_settled"``, or the number of predecessors whose edges have to fire.
         """
-        added = node_json(
-            id,
-            uses=uses,
-            params=params,
-            inputs=inputs,
-            retries=retries,
-            retry_delay=retry_delay,
-            timeout=timeout,
-            fallback=fallback,
-            join=join,
-        )
-        return replace(self, nodes=(*self.nodes, added), ends=(id,))
+        refuse_unknown(words, NodeWords, f"node {id!r}")
+        return replace(self, nodes=(*self.nodes, node_json(id, uses, words)), ends=(End(id),))
 
-    def edge(
-        self,
-        source: str,
-        target: str,
-        *,
-        when: str | None = None,
-        action: str | None = None,
-        transform: str | None = None,
-    ) -> Flow:
+    def edge(self, source: str, target: str, **words: Unpack[EdgeWords]) -> Flow:
         """Lead from one node to another; both may be added later. Where `then` goes on from stays as it is.
 
         It fires ``when`` its condition holds and, with an ``action``, only for a result with that action;
         ``transform`` is delivered instead of the output of the source.
         """
-        edge = {"source": source, "target": target, **edge_json(when=when, action=action, transform=transform)}
-        return replace(self, edges=(*self.edges, edge))
+        refuse_unknown(words, EdgeWords, f"edge {source!r} to {target!r}")
+        return replace(self, edges=(*self.edges, *_edges([End(source)], target, edge_json(words))))
 
-    def then(
-        self,
-        id: str,
-        *,
-        uses: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        inputs: str | Mapping[str, str] | None = None,
-        retries: int = 0,
-        retry_delay: Seconds | None = None,
-        timeout: Seconds | None = None,
-        fallback: str | None = None,
-        join: str | int | None = None,
-        when: str | None = None,
-        action: str | None = None,
-        transform: str | None = None,
-    ) -> Flow:
+    def then(self, id: str, *, uses: str | None = None, **words: Unpack[StepWords]) -> Flow:
         """Add a node with an edge from each of the ends, and go on from it. The words are those of `node` and `edge`.
 
         Without ``uses`` no node is added: it leads to one that is there, or that comes later.
         """
-        led = self
-        for end in self.ends:
-            led = led.edge(end, id, when=when, action=action, transform=transform)
-        if uses is None:
-            return replace(led, ends=(id,))
-        return led.node(
-            id,
-            uses=uses,
-            params=params,
-            inputs=inputs,
-            retries=retries,
-            retry_delay=retry_delay,
-            timeout=timeout,
-            fallback=fallback,
-            join=join,
-        )
+        refuse_unknown(words, StepWords, f"node {id!r}")
+        nodes = self.nodes if uses is None else (*self.nodes, node_json(id, uses, words))
+        edges = (*self.edges, *_edges(self.ends, id, edge_json(words)))
+        return replace(self, nodes=nodes, edges=edges, ends=(End(id),))
 
     def fan_out(self, *steps: Step) -> Flow:
         """Lead from each of the ends to each of these, side by side, and go on from all of them."""
-        led = self
-        for each in steps:
-            target = str(each.node["id"])
-            edges = tuple({"source": end, "target": target, **each.edge} for end in self.ends)
-            led = replace(led, nodes=(*led.nodes, each.node), edges=(*led.edges, *edges))
-        return replace(led, ends=tuple(str(each.node["id"]) for each in steps))
+        targets = [str(each.node["id"]) for each in steps]
+        edges = [edge for to, each in zip(targets, steps, strict=True) for edge in _edges(self.ends, to, each.edge)]
+        return replace(
+            self,
+            nodes=(*self.nodes, *(each.node for each in steps)),
+            edges=(*self.edges, *edges),
+            ends=tuple(End(target) for target in targets),
+        )
 
     def at(self, *ids: str) -> Flow:
         """Go on from these nodes: to add another branch, or to join some."""
-        return replace(self, ends=ids)
+        return replace(self, ends=tuple(End(each) for each in ids))
+
+    def sleep(
+        self,
+        id: str,
+        duration: Duration | None = None,
+        *,
+        until: Moment | None = None,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Wait for seconds, a timedelta or a text such as ``"10s"``; or until a time."""
+        return self._built_in(id, "sleep", sleep_params(duration, until), words)
+
+    def wait(
+        self,
+        id: str,
+        *,
+        signal: str | None = None,
+        deadline: Duration | None = None,
+        on_deadline: str | None = None,
+        form: Mapping[str, Any] | None = None,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Wait for a signal or a resume whose payload fits the form, a JSON Schema.
+
+        When the deadline passes, the result has the action ``on_deadline``; without one the step fails.
+        """
+        params = wait_params(signal=signal, deadline=deadline, on_deadline=on_deadline, form=form)
+        return self._built_in(id, "wait", params, words)
+
+    def webhook(
+        self,
+        id: str,
+        *,
+        deadline: Duration | None = None,
+        on_deadline: str | None = None,
+        form: Mapping[str, Any] | None = None,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Wait for a call of a URL that works once; else as `wait`."""
+        return self._built_in(id, "webhook", wait_params(deadline=deadline, on_deadline=on_deadline, form=form), words)
+
+    def loop(
+        self,
+        id: str,
+        condition: str,
+        *,
+        body: Callable[[Flow], Flow],
+        max_rounds: int | None = None,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Go round as long as the condition holds, and then on from here. The body adds what is done in each round.
+
+        The condition reads the context alone, before the first round too. The body gets a flow that goes on from the
+        beginning of a round; where the one that it returns ends, a round ends.
+        """
+        params = given(condition=condition, maxRounds=max_rounds)
+        led = self._built_in(id, "loop-controller", params, {"join": "any", **words})
+        back = body(replace(led, ends=(End(id, "continue"),))).then(id)
+        return replace(back, ends=(End(id, "break"),))
+
+    def scatter(
+        self, id: str, *, uses: str, gather: str, chunk: int | None = None, **words: Unpack[BuiltInWords]
+    ) -> Flow:
+        """Run an implementation for each item of the input; the node ``gather``, added by `gather`, has the outputs."""
+        params = given(workerUsesKey=uses, gatherNodeId=gather, chunkSize=chunk)
+        return self._built_in(id, "batch-scatter", params, words)
+
+    def gather(self, id: str, *, output_key: str | None = None, **words: Unpack[BuiltInWords]) -> Flow:
+        """Wait for the items of the scatter that names this node."""
+        return self._built_in(id, "batch-gather", given(gatherNodeId=id, outputKey=output_key), words)
+
+    def map(
+        self,
+        id: str,
+        *,
+        uses: str | None = None,
+        blueprint: str | None = None,
+        version: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        max_concurrency: int | None = None,
+        tolerated_failures: int | str | None = None,
+        spread: bool = False,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Run an implementation, or a blueprint, for each item of the input; the output is the list of theirs."""
+        made = map_params(
+            uses=uses,
+            blueprint=blueprint,
+            version=version,
+            params=params,
+            max_concurrency=max_concurrency,
+            tolerated_failures=tolerated_failures,
+            spread=spread,
+        )
+        return self._built_in(id, "map", made, words)
+
+    def subflow(
+        self,
+        id: str,
+        blueprint: str,
+        *,
+        version: str | None = None,
+        child_inputs: Mapping[str, str] | None = None,
+        child_outputs: Mapping[str, str] | None = None,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Run a blueprint as a run of its own and wait for it.
+
+        ``child_inputs`` maps keys of the child to keys of this run, ``child_outputs`` keys of this run to those of the
+        child (`inputs` and `outputs` of the params).
+        """
+        params = given(blueprintId=blueprint, version=version, inputs=child_inputs, outputs=child_outputs)
+        return self._built_in(id, "subflow", params, words)
+
+    def start_run(
+        self,
+        id: str,
+        blueprint: str,
+        *,
+        version: str | None = None,
+        child_inputs: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        **words: Unpack[BuiltInWords],
+    ) -> Flow:
+        """Start a run and go on without waiting for it."""
+        params = given(blueprintId=blueprint, version=version, inputs=child_inputs, runId=run_id)
+        return self._built_in(id, "startRun", params, words)
 
     def document(self) -> dict[str, Any]:
         """The JSON as data, as it is put together so far and unchecked."""
@@ -158,3 +262,11 @@ class Flow:
         self.blueprint()
         text = msgspec.json.encode(self.document(), enc_hook=dict)  # the hook meets mappings that are no dicts
         return msgspec.json.format(text, indent=indent).decode() + "\n"
+
+    def _built_in(self, id: str, uses: str, params: Mapping[str, Any], words: BuiltInWords) -> Flow:
+        return self.then(id, uses=uses, params=params, **words)
+
+
+def _edges(ends: Iterable[End], target: str, edge: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for end in ends:
+        yield {"source": end.id, "target": target, **given(action=end.action), **edge}

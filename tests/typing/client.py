@@ -12,6 +12,12 @@ from famulus.client import EventView, Famulus, Run, RunFailedError, RunView
 made: Flow = (
     flow("f").node("a", uses="x", timeout=timedelta(seconds=1)).fan_out(step("b", uses="y"), step("c", uses="y"))
 )
+patient: Flow = (
+    made.then("d", uses="z", retry_backoff=2, retry_on=[OSError, "Busy"], compensate="a", join=2, join_deadline=1.5)
+    .sleep("nap", "10s", when="result.output")
+    .loop("again", "more", body=lambda body: body.map("each", uses="x", max_concurrency=3), max_rounds=3)
+    .wait("ask", signal="go", deadline=timedelta(days=1), on_deadline="late", join="any")
+)
 blueprint: Blueprint = made.then("d", uses="z", when="result.output.ok").blueprint()
 
 
@@ -37,3 +43,7 @@ async def misuse(famulus: Famulus) -> None:
     await famulus.start("f", None, "1")  # type: ignore[call-arg]
     await famulus.run(17).result()  # type: ignore[arg-type]
     flow("f").node("a")  # type: ignore[call-arg]
+    flow("f").node("a", uses="x", when="b")  # type: ignore[call-arg]
+    flow("f").then("a", uses="x", retries="3")  # type: ignore[arg-type]
+    flow("f").sleep("a", 1, params={})  # type: ignore[call-arg]
+    flow("f").loop("a", "more")  # type: ignore[call-arg]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +29,15 @@ OPTIONS = st.fixed_dictionaries(
         "retry_delay": st.floats(0, 1e6) | st.timedeltas(timedelta(0), timedelta(days=9)),
         "timeout": st.floats(0, 1e6),
         "join": st.sampled_from(["all", "any"]),
+        "retry_backoff": st.floats(1, 10),
+        "retry_delay_max": st.floats(0, 1e6),
+        "retry_jitter": st.floats(0, 1),
+        "retry_on": st.lists(st.sampled_from([OSError, "ValueError"]), max_size=2),
+        "never_retry_on": st.lists(st.just(KeyError), max_size=1),
+        "total_timeout": st.floats(0, 1e6),
+        "heartbeat": st.floats(0, 1e6),
+        "join_deadline": st.floats(0, 1e6),
+        "cancel_losers": st.booleans(),
     },
 )
 EDGE = st.fixed_dictionaries(
@@ -151,6 +160,15 @@ def test_a_common_beginning_can_be_shared() -> None:
         ({"timeout": 0.0001}, {"timeout": 1}),
         ({"timeout": timedelta(minutes=1)}, {"timeout": 60_000}),
         ({"fallback": "b"}, {"fallback": "b"}),
+        ({"compensate": "b"}, {"compensate": "b"}),
+        ({"retry_backoff": 2, "retry_jitter": 0.5}, {"retryBackoff": 2, "retryJitter": 0.5}),
+        ({"retry_delay_max": 60}, {"retryDelayMax": 60_000}),
+        ({"retry_on": [ConnectionError, "Busy"]}, {"retryOn": ["ConnectionError", "Busy"]}),
+        ({"never_retry_on": (ValueError,)}, {"neverRetryOn": ["ValueError"]}),
+        ({"total_timeout": 9, "heartbeat": 0.5}, {"totalTimeout": 9000, "heartbeatTimeout": 500}),
+        ({"join": "any", "join_deadline": 1}, {"joinStrategy": "any", "joinDeadline": 1000}),
+        ({"cancel_losers": True}, {"joinLosers": "cancel"}),
+        ({"cancel_losers": False}, None),
     ],
 )
 def test_attempts_and_times_are_counted_as_the_json_does(options: dict[str, Any], config: Any) -> None:
@@ -165,7 +183,14 @@ def test_a_version_and_a_language_go_into_the_metadata() -> None:
 
 
 def test_every_problem_is_told_at_once_with_its_path() -> None:
-    wrong: Any = {"retries": -1, "timeout": "soon", "retry_delay": -1, "join": "most"}
+    wrong: Any = {
+        "retries": -1,
+        "timeout": "soon",
+        "retry_delay": -1,
+        "join": "most",
+        "retry_on": OSError,
+        "cancel_losers": "no",
+    }
     made = (
         flow("")
         .node("a", uses="", **wrong)
@@ -183,6 +208,8 @@ def test_every_problem_is_told_at_once_with_its_path() -> None:
             "nodes[0].config.timeout",
             "nodes[0].config.retryDelay",
             "nodes[0].config.joinStrategy",
+            "nodes[0].config.retryOn",
+            "nodes[0].config.joinLosers",
             "nodes[1].id",
             "nodes[1].params",
             "nodes[1].config.fallback",
@@ -198,3 +225,120 @@ def test_a_number_as_join_waits_for_so_many_predecessors() -> None:
     node = built.blueprint().nodes[2]
 
     assert (node.config.join.value, node.config.join_count) == ("n_of_m", 2)
+
+
+def test_what_a_run_goes_by_goes_into_the_metadata() -> None:
+    made = flow("f", timeout=60, fail_fast=True, strict=True, cycle_entry_points=["a"]).node("a", uses="x")
+
+    assert json.loads(made.to_json())["metadata"] == {
+        "timeout": 60_000,
+        "failurePolicy": "failFast",
+        "strict": True,
+        "cycleEntryPoints": ["a"],
+    }
+
+
+def test_built_in_nodes_are_links_of_a_chain_with_words_of_their_own() -> None:
+    form = {"type": "object"}
+    made = (
+        flow("built-in")
+        .sleep("nap", "10s")
+        .sleep("until", until=datetime(2026, 7, 1, 12, tzinfo=UTC))
+        .wait("ask", signal="answer", deadline=timedelta(days=1), on_deadline="late", form=form)
+        .webhook("call", deadline=1.5, action="yes", retries=1)
+        .scatter("split", uses="resize", gather="all", chunk=10, inputs="images")
+        .gather("all", output_key="thumbs")
+        .map("each", uses="resize", params={"size": 1}, max_concurrency=4, tolerated_failures="10%", spread=True)
+        .subflow("ship", "shipping", version="2", child_inputs={"id": "order"}, child_outputs={"label": "label"})
+        .start_run("tell", "telling", run_id="r1", when="result.output")
+    )
+
+    document = json.loads(made.to_json())
+    assert {node["id"]: (node["uses"], node["params"]) for node in document["nodes"]} == {
+        "nap": ("sleep", {"duration": "10s"}),
+        "until": ("sleep", {"until": "2026-07-01T12:00:00+00:00"}),
+        "ask": ("wait", {"signal": "answer", "timeout": 86_400_000, "timeoutAction": "late", "form": form}),
+        "call": ("webhook", {"timeout": 1500}),
+        "split": ("batch-scatter", {"workerUsesKey": "resize", "gatherNodeId": "all", "chunkSize": 10}),
+        "all": ("batch-gather", {"gatherNodeId": "all", "outputKey": "thumbs"}),
+        "each": (
+            "map",
+            {
+                "uses": "resize",
+                "params": {"size": 1},
+                "maxConcurrency": 4,
+                "toleratedFailures": "10%",
+                "spread": True,
+            },
+        ),
+        "ship": (
+            "subflow",
+            {"blueprintId": "shipping", "version": "2", "inputs": {"id": "order"}, "outputs": {"label": "label"}},
+        ),
+        "tell": ("startRun", {"blueprintId": "telling", "runId": "r1"}),
+    }
+    assert [edge["target"] for edge in document["edges"]] == [node["id"] for node in document["nodes"][1:]]
+    assert document["edges"][2]["action"] == "yes"
+    assert document["edges"][-1]["condition"] == "result.output"
+
+
+def test_a_loop_leads_into_its_body_back_and_out() -> None:
+    made = (
+        flow("loops")
+        .node("begin", uses="x")
+        .loop(
+            "outer",
+            "more",
+            max_rounds=9,
+            body=lambda outer: (
+                outer.fan_out(step("left", uses="x"), step("right", uses="x"))
+                .then("both", uses="x")
+                .loop("inner", "still_more", body=lambda inner: inner.then("work", uses="x"))
+            ),
+        )
+        .then("end", uses="x", transform="context.both")
+    )
+
+    blueprint = made.blueprint()
+    assert [(edge.source, edge.target, edge.action) for edge in blueprint.edges] == [
+        ("begin", "outer", None),
+        ("outer", "left", "continue"),
+        ("outer", "right", "continue"),
+        ("left", "both", None),
+        ("right", "both", None),
+        ("both", "inner", None),
+        ("inner", "work", "continue"),
+        ("work", "inner", None),
+        ("inner", "outer", "break"),
+        ("outer", "end", "break"),
+    ]
+    (outer,) = [node for node in blueprint.nodes if node.id == "outer"]
+    assert (outer.params, outer.config.join.value) == ({"condition": "more", "maxRounds": 9}, "any")
+
+
+def test_params_of_a_built_in_node_that_are_wrong_are_told_with_their_paths() -> None:
+    made = flow("f").sleep("nap").then("each", uses="map").wait("ask", deadline="soon")
+
+    with pytest.raises(BlueprintError) as caught:
+        made.blueprint()
+
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "nodes[0].params.duration",
+        "nodes[1].params.uses",
+        "nodes[2].params.timeout",
+    ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda wrong: flow("f").node("a", uses="x", when="b", **wrong),
+        lambda wrong: flow("f").then("a", **wrong),
+        lambda wrong: flow("f").edge("a", "b", **wrong),
+        lambda wrong: flow("f").sleep("a", 1, **wrong),
+        lambda wrong: step("a", uses="x", **wrong),
+    ],
+)
+def test_a_word_that_there_is_not_is_refused_where_it_is_said(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"there is no .*wenn.*: known are"):
+        call({"wenn": "x"})
