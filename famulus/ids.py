@@ -12,6 +12,7 @@ Digest = NewType("Digest", str)
 NodeId = NewType("NodeId", str)
 StepId = NewType("StepId", str)
 """A node in a scope of a run: ``review``, ``review[2]``, ``outer[1].inner[3]``; at the top level the node id."""
+ScheduleId = NewType("ScheduleId", str)
 Epoch = NewType("Epoch", int)
 """One assignment of partitions to one worker. Later assignments have higher epochs, over all workers."""
 Stamp = NewType("Stamp", int)

@@ -18,6 +18,7 @@ from famulus.adapters.cassandra import (
     CassandraEpochs,
     CassandraHookStore,
     CassandraRunStore,
+    CassandraScheduleStore,
     CassandraTimerStore,
     migrate,
 )
@@ -27,6 +28,7 @@ from famulus.adapters.memory import (
     MemoryHookStore,
     MemoryJoins,
     MemoryRunStore,
+    MemoryScheduleStore,
 )
 from famulus.adapters.redis import RedisJoins
 from famulus.adapters.sqlite import (
@@ -35,6 +37,7 @@ from famulus.adapters.sqlite import (
     SqliteEpochs,
     SqliteHookStore,
     SqliteRunStore,
+    SqliteScheduleStore,
     SqliteTimerStore,
 )
 
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore, TimerStore
+    from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore, ScheduleStore, TimerStore
 
 
 CASSANDRA_KEYSPACE = "famulus_contract_tests"
@@ -64,6 +67,8 @@ class Backend(Protocol):
 
     async def hook_store(self, namespace: str) -> HookStore: ...
 
+    async def schedule_store(self, namespace: str) -> ScheduleStore: ...
+
     async def close_clients(self) -> None:
         """Close those that are open, as workers that end: what they do in the background is done then."""
 
@@ -76,6 +81,7 @@ class MemoryBackend:
         self._blueprints: dict[str, MemoryBlueprintStore] = {}
         self._epochs: dict[str, MemoryEpochs] = {}
         self._hooks: dict[str, MemoryHookStore] = {}
+        self._schedules: dict[str, MemoryScheduleStore] = {}
 
     async def run_store(self, namespace: str) -> RunStore:
         return self._store(namespace)
@@ -94,6 +100,9 @@ class MemoryBackend:
 
     async def hook_store(self, namespace: str) -> HookStore:
         return self._hooks.setdefault(namespace, MemoryHookStore())
+
+    async def schedule_store(self, namespace: str) -> ScheduleStore:
+        return self._schedules.setdefault(namespace, MemoryScheduleStore())
 
     async def close_clients(self) -> None:
         pass
@@ -120,6 +129,9 @@ class SqliteBackend:
 
     async def hook_store(self, namespace: str) -> HookStore:
         return SqliteHookStore(await self._client(), namespace=namespace)
+
+    async def schedule_store(self, namespace: str) -> ScheduleStore:
+        return SqliteScheduleStore(await self._client(), namespace=namespace)
 
     async def close_clients(self) -> None:
         await self._opened.aclose()
@@ -149,6 +161,9 @@ class CassandraBackend:
 
     async def hook_store(self, namespace: str) -> HookStore:
         return CassandraHookStore(await self._client(), namespace=namespace)
+
+    async def schedule_store(self, namespace: str) -> ScheduleStore:
+        return CassandraScheduleStore(await self._client(), namespace=namespace)
 
     async def close_clients(self) -> None:
         await self._opened.aclose()

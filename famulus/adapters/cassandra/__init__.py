@@ -5,6 +5,7 @@ from famulus.adapters.cassandra.database import CassandraDatabase
 from famulus.adapters.cassandra.epochs import CassandraEpochs
 from famulus.adapters.cassandra.hooks import CassandraHookStore
 from famulus.adapters.cassandra.runs import CassandraRunStore
+from famulus.adapters.cassandra.schedules import CassandraScheduleStore
 from famulus.adapters.cassandra.schema import migrate
 from famulus.adapters.cassandra.timers import CassandraTimerStore
 
@@ -14,6 +15,7 @@ __all__ = [
     "CassandraEpochs",
     "CassandraHookStore",
     "CassandraRunStore",
+    "CassandraScheduleStore",
     "CassandraTimerStore",
     "migrate",
 ]

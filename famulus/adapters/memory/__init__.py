@@ -8,6 +8,7 @@ from famulus.adapters.memory.epochs import MemoryEpochs
 from famulus.adapters.memory.hooks import MemoryHookStore
 from famulus.adapters.memory.joins import MemoryJoins
 from famulus.adapters.memory.runs import MemoryRunStore
+from famulus.adapters.memory.schedules import MemoryScheduleStore
 from famulus.adapters.memory.timers import MemoryTimerStore
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "MemoryHookStore",
     "MemoryJoins",
     "MemoryRunStore",
+    "MemoryScheduleStore",
     "MemoryTimerStore",
 ]

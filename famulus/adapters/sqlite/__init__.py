@@ -7,6 +7,7 @@ from famulus.adapters.sqlite.database import SqliteDatabase
 from famulus.adapters.sqlite.epochs import SqliteEpochs
 from famulus.adapters.sqlite.hooks import SqliteHookStore
 from famulus.adapters.sqlite.runs import SqliteRunStore
+from famulus.adapters.sqlite.schedules import SqliteScheduleStore
 from famulus.adapters.sqlite.timers import SqliteTimerStore
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "SqliteEpochs",
     "SqliteHookStore",
     "SqliteRunStore",
+    "SqliteScheduleStore",
     "SqliteTimerStore",
 ]

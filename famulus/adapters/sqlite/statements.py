@@ -163,6 +163,41 @@ INSERT_SECRET: Final = """
 
 SELECT_SECRET: Final = "SELECT value FROM secrets WHERE namespace = ? AND name = ?"  # noqa: S105  # a statement
 
+# -- schedules -------------------------------------------------------------------------------------------------------
+
+UPSERT_SCHEDULE: Final = """
+    INSERT INTO schedules (namespace, schedule_id, body, written_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (namespace, schedule_id) DO UPDATE SET body = excluded.body, written_at = excluded.written_at
+    WHERE excluded.written_at > schedules.written_at
+"""
+
+DELETE_SCHEDULE: Final = "DELETE FROM schedules WHERE namespace = ? AND schedule_id = ? AND written_at <= ?"
+
+SELECT_SCHEDULE: Final = """
+    SELECT s.schedule_id, s.body, s.written_at, p.last_tick, p.started, p.sent_at, p.waiting, p.stamp
+    FROM schedules s LEFT JOIN schedule_progress p ON p.namespace = s.namespace AND p.schedule_id = s.schedule_id
+    WHERE s.namespace = ? AND s.schedule_id = ?
+"""
+
+SELECT_SCHEDULES: Final = """
+    SELECT s.schedule_id, s.body, s.written_at, p.last_tick, p.started, p.sent_at, p.waiting, p.stamp
+    FROM schedules s LEFT JOIN schedule_progress p ON p.namespace = s.namespace AND p.schedule_id = s.schedule_id
+    WHERE s.namespace = ? ORDER BY s.schedule_id
+"""
+
+UPSERT_SCHEDULE_PROGRESS: Final = """
+    INSERT INTO schedule_progress (namespace, schedule_id, last_tick, started, sent_at, waiting, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, schedule_id) DO UPDATE SET
+        last_tick = excluded.last_tick, started = excluded.started, sent_at = excluded.sent_at,
+        waiting = excluded.waiting, stamp = excluded.stamp
+    WHERE excluded.stamp > schedule_progress.stamp
+"""
+
+DELETE_SCHEDULE_PROGRESS: Final = """
+    DELETE FROM schedule_progress WHERE namespace = ? AND schedule_id = ? AND stamp <= ?
+"""
+
 # -- epochs ----------------------------------------------------------------------------------------------------------
 
 INCREMENT_EPOCH: Final = """
