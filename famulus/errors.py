@@ -8,7 +8,8 @@
     │   ├── BlueprintConflictError the same id and version with other content
     │   ├── RunNotFoundError
     │   ├── RunConflictError       the same run id with another input or blueprint
-    │   ├── RunEndedError          a command for a run that has ended
+    │   ├── CommandRefusedError    a run was asked for something that it cannot do; it is as it was
+    │   │   └── RunEndedError      a command for a run that has ended
     │   ├── RunFailedError         the run whose result is awaited has failed; names the step
     │   ├── RunCancelledError      the run whose result is awaited was cancelled
     │   ├── ExpressionError        a condition or transform that cannot be compiled or evaluated
@@ -111,10 +112,19 @@ class RunConflictError(TerminalError):
         self.detail = detail
 
 
-class RunEndedError(TerminalError):
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id!r} has ended ({status}), so nothing of it can be changed: start another run")
+class CommandRefusedError(TerminalError):
+    """A run was asked for something that it cannot do. It is as it was, but for an event that says so."""
+
+    def __init__(self, run_id: str, command: str, reason: str | None) -> None:
+        super().__init__(f"run {run_id!r} refuses {command}: {reason or 'no reason is recorded'}")
         self.run_id = run_id
+        self.command = command
+        self.reason = reason
+
+
+class RunEndedError(CommandRefusedError):
+    def __init__(self, run_id: str, status: str, *, command: str = "cancel") -> None:
+        super().__init__(run_id, command, f"it has ended ({status}), so nothing of it can be changed")
         self.status = status
 
 

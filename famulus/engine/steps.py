@@ -68,7 +68,7 @@ class StepRunner:
         for task in list(self._reports):
             task.cancel()
         await asyncio.gather(*self._reports, return_exceptions=True)
-        self._executor.close()
+        await self._executor.close()
 
     async def _run(self, run_id: RunId, partition: int, due: RunStep) -> None:
         session = await self._session(run_id, partition)
