@@ -1,6 +1,7 @@
 """How a node's arguments are filled from its input and params.
 
-A parameter is filled with the first of these that exists:
+A parameter for which there is a provider (`famulus.nodes.providers`) is filled by it. Any other is filled with the
+first of these that exists:
 
 1. the context object, for one annotated `NodeContext` or `ThreadContext`, or called ``ctx`` or ``context``;
 2. the whole input, for one called ``input``; the params map for one called ``params``;
@@ -20,10 +21,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from famulus.blueprint.model import NOTHING
 from famulus.errors import InputError
 from famulus.nodes.context import NodeContext, NodeInfo, ThreadContext
 
@@ -38,6 +40,18 @@ class Source(Enum):
     NAMED = "named"
     REST = "rest"
     """`**kwargs`: every param that no parameter takes."""
+    PROVIDED = "provided"
+    """Marked with `Inject`: only a provider fills it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Marks a parameter that a provider is to fill, as in `Annotated[Pool, Inject("ledger")]`.
+
+    Without a name, the provider that returns the annotated type.
+    """
+
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class Slot:
     source: Source
     annotation: Any
     required: bool
+    inject: Inject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +69,13 @@ class Signature:
 
     slots: tuple[Slot, ...]
 
-    def arguments(self, ctx: NodeInfo) -> dict[str, Any]:
-        filled: dict[str, Any] = {}
+    def arguments(self, ctx: NodeInfo, provided: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """The arguments of one call; those that are provided are taken as they are."""
+        filled: dict[str, Any] = dict(provided)
         missing: list[Slot] = []
         for slot in self.slots:
+            if slot.name in provided:
+                continue
             match slot.source:
                 case Source.CONTEXT:
                     filled[slot.name] = ctx
@@ -67,6 +85,8 @@ class Signature:
                     filled[slot.name] = _converted(ctx, slot, dict(ctx.params))
                 case Source.NAMED:
                     self._fill_named(ctx, slot, filled, missing)
+                case Source.PROVIDED:
+                    raise InputError(f"node {ctx.node_id!r}: nothing provides the parameter {slot.name!r}")
                 case Source.REST:
                     filled.update({key: value for key, value in ctx.params.items() if key not in self._names})
         if len(missing) == 1:
@@ -101,11 +121,15 @@ def read_signature(function: Callable[..., Any]) -> Signature:
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
             name = getattr(function, "__qualname__", function)
             raise TypeError(f"node function {name}: parameter {parameter.name!r} must be passable by name")
-        annotation = hints.get(parameter.name, Any)
-        slots.append(
-            Slot(parameter.name, _source(parameter, annotation), annotation, parameter.default is parameter.empty)
-        )
+        annotation, inject = _unwrapped(hints.get(parameter.name, Any))
+        source = _source(parameter, annotation) if inject is None else Source.PROVIDED
+        slots.append(Slot(parameter.name, source, annotation, parameter.default is parameter.empty, inject))
     return Signature(tuple(slots))
+
+
+def return_type(function: Callable[..., Any]) -> Any:
+    """What a function says that it returns; `Any` if it does not, or cannot be asked."""
+    return _hints(function).get("return", Any)
 
 
 def code_of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,6 +139,17 @@ def code_of(function: Callable[..., Any]) -> Callable[..., Any]:
     if inspect.isclass(function):
         return function.__init__
     return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, Inject | None]:
+    """An annotation, and how it is marked to be provided."""
+    if get_origin(annotation) is not Annotated:
+        return annotation, None
+    inside, *marks = get_args(annotation)
+    for mark in marks:
+        if mark is Inject or isinstance(mark, Inject):
+            return inside, mark if isinstance(mark, Inject) else Inject()
+    return annotation, None
 
 
 def _source(parameter: inspect.Parameter, annotation: Any) -> Source:
