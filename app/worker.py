@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 import warnings
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 import faust
@@ -27,7 +29,7 @@ from famulus.engine.execution import ExecutionLimits
 from famulus.engine.reading import RunReader
 from famulus.errors import FamulusError, OwnershipLostError, RetryableError
 from famulus.nodes import Registry
-from famulus.ports import Record
+from famulus.ports import HookStore, Record
 from famulus.settings import Settings
 
 from .listening import is_fixed, take_port
@@ -134,7 +136,11 @@ class FamulusApp(faust.App):
                 hooks=stores.hooks,
             ),
             self.registry,
-            engine_options(settings),
+            replace(
+                engine_options(settings),
+                hook_secret=await self._hook_secret(stores.hooks),
+                public_url=settings.public_url or f"http://{self.conf.web_bind}:{self.conf.web_port}",
+            ),
         )
         self.reader = RunReader(stores.runs, self.engine.catalog)
         for blueprint in read_blueprints(settings):
@@ -151,6 +157,12 @@ class FamulusApp(faust.App):
                     raise
                 log.warning("waiting for the store: %s", error, extra={"action": "store_awaited"})
                 await asyncio.sleep(backoff.next())
+
+    async def _hook_secret(self, hooks: HookStore) -> bytes:
+        given = self.settings.hook_secret
+        if given is not None:
+            return given.get_secret_value().encode()
+        return await hooks.secret(secrets.token_bytes(32))
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
@@ -201,6 +213,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         announce_seconds=settings.announce_seconds,
         starts_at_once=settings.starts,
         handover_seconds=settings.handover_seconds,
+        max_subflow_depth=settings.max_subflow_depth,
         execution=ExecutionLimits(
             steps=settings.concurrency,
             steps_per_run=settings.concurrency_per_run,

@@ -21,6 +21,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas."""
 
 PREFIX: Final = "FAMULUS_"
+SECRET_CHARACTERS_MIN: Final = 16
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
         0.01, ge=0, description="hints and events wait so long; a step over by then needs none"
     )
     handover_seconds: float = Field(10.0, gt=0, description="the record of a step that runs longer is acknowledged")
+    max_subflow_depth: int = Field(16, ge=0, description="how deep child runs may be nested")
     reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
 
@@ -86,6 +88,12 @@ class Settings(BaseSettings):
     web_port: int = Field(6066, ge=1, le=65535, description="not set: the first free one from the default on")
     insecure: bool = Field(
         default=False, description="the views may listen on more than loopback; they ask nobody who they are"
+    )
+    public_url: str | None = Field(
+        None, description="where the HTTP API is reached from outside, for webhooks; default: the web host and port"
+    )
+    hook_secret: SecretStr | None = Field(
+        None, description="makes the tokens of webhooks; unset: one that is made once and kept in the store"
     )
     web_max_body_bytes: int = Field(1_000_000, ge=1)
     prometheus: bool = Field(default=False, description="serve /metrics (extra `prometheus`)")
@@ -134,6 +142,22 @@ class Settings(BaseSettings):
             return None
         if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("the URL must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _web_url(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("the URL must begin with http:// or https://")
+        return value or None
+
+    @field_validator("hook_secret", mode="after")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if len(value.get_secret_value()) < SECRET_CHARACTERS_MIN:
+            raise ValueError(f"a secret of fewer than {SECRET_CHARACTERS_MIN} characters can be guessed")
         return value
 
     @field_validator("cassandra_keyspace", "namespace", mode="after")

@@ -46,6 +46,8 @@ FOOT: Final = """
 - `FAMULUS_MAX_RECORD_BYTES` should not be above the `max.message.bytes` of the topics.
 - `FAMULUS_EMBEDDED` is set by the program itself when it uses the embedded stack.
 - `FAMULUS_WEB_HOST`: the views ask nobody who they are. Leave it on loopback unless something in front of it asks.
+- `FAMULUS_PUBLIC_URL` and `FAMULUS_HOOK_SECRET`: see [waiting](../howto/waiting.md). All workers must have the same
+  secret; changing it makes URLs useless that were handed out for webhooks that do not wait yet.
 - `FAMULUS_WEB_PORT`: unless it is set, a worker takes the next free port where 6066 is taken.
 - `FAMULUS_TRACEBACK=1` is read by the command line alone: it shows the traceback of an error that was not foreseen.
 """
