@@ -1,0 +1,215 @@
+"""How a case is played, whatever it is played on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from famulus.blueprint.values import ABSENT
+from famulus.conformance.case import Case
+from famulus.conformance.report import report
+from famulus.engine.loader import state_of
+from famulus.engine.rows import decode, step_state
+from famulus.engine.seals import visible_rows
+from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.flow.waiting import ForChild
+from famulus.ids import RunId
+
+if TYPE_CHECKING:
+    from famulus.engine.catalog import Catalog
+    from famulus.flow.state import RunState, StepState
+    from famulus.nodes import NodeContext
+    from famulus.ports import RunRows, RunStore
+
+BY: Final = "conformance"
+FAR_SECONDS: Final = 100 * 366 * 86_400.0
+HORIZON_SECONDS: Final = 366 * 86_400.0
+"""What becomes due later than this, becomes due never: that is how sleeps are held."""
+_WAITS: Final = (StepStatus.WAITING, StepStatus.SLEEPING)
+
+
+class Theatre(Protocol):
+    """A stack on which runs go on."""
+
+    store: RunStore
+    catalog: Catalog
+
+    def now(self) -> float: ...
+
+    async def send(self, document: Mapping[str, Any]) -> None:
+        """Put a record on the jobs topic."""
+        ...
+
+    async def settle(self) -> None:
+        """Return when it may be worth looking at the runs again."""
+        ...
+
+    async def time_goes_on(self, *, until: float) -> bool:
+        """Let time go on to the next moment in which something is due; `False` when nothing is, up to that time."""
+        ...
+
+
+class Play:
+    """One case on a theatre."""
+
+    def __init__(self, case: Case, theatre: Theatre, run_id: str) -> None:
+        self._case = case
+        self._theatre = theatre
+        self._run_id = RunId(run_id)
+        self._left = list(case.resume)
+        self._paused: asyncio.Event = asyncio.Event()
+        self._numbers = itertools.count(1)
+
+    async def perform(self) -> dict[str, Any]:
+        await self._start()
+        while not await self._is_over():
+            pass
+        return await self._report(self._run_id)
+
+    async def completing(self, ctx: NodeContext) -> None:
+        """Hold a node that the run is to be cancelled after, until the run is paused: so nothing starts behind it."""
+        if ctx.run_id != self._run_id or ctx.node_id != self._case.cancelled_after or self._paused.is_set():
+            return
+        await self._command(self._run_id, "pause", reason="to be cancelled")
+        await self._paused.wait()
+
+    async def _start(self) -> None:
+        case, now = self._case, self._theatre.now()
+        later = {"start_at": now + FAR_SECONDS} if case.is_cancelled_first else {}
+        await self._theatre.send(
+            {
+                "type": "start",
+                "run_id": self._run_id,
+                "blueprint_id": case.blueprint.id,
+                "version": case.blueprint.version,
+                "input": case.initial,
+                **later,
+            }
+        )
+        if case.is_cancelled_first:
+            await self._command(self._run_id, "cancel", reason="before it began")
+
+    async def _is_over(self) -> bool:
+        """Look at the run, and do what is to be done now."""
+        await self._theatre.settle()
+        runs = [run async for run, _ in self._all_runs(self._run_id)]
+        if not runs:
+            return False
+        root = runs[0]
+        if all(run.status in RUN_ENDED for run in runs):
+            return True
+        if root.status is RunStatus.PAUSED:
+            await self._cancel_paused(root)
+        elif any(run.status is RunStatus.RUNNING for run in runs):
+            await self._theatre.time_goes_on(until=self._theatre.now() + HORIZON_SECONDS)
+        elif self._left:
+            await self._resume(self._left.pop(0))
+        else:
+            return not await self._theatre.time_goes_on(until=self._theatre.now() + HORIZON_SECONDS)
+        return False
+
+    async def _cancel_paused(self, root: RunState) -> None:
+        self._paused.set()
+        await self._theatre.settle()
+        if any(step.node_id == self._case.cancelled_after and step.is_live for step in root.steps.values()):
+            return
+        await self._command(self._run_id, "cancel", reason=f"after {self._case.cancelled_after}")
+
+    # -- from outside ------------------------------------------------------------------------------------------------
+
+    async def _resume(self, entry: Mapping[str, Any]) -> None:
+        found = await self._awaiting(self._run_id, entry.get("node"))
+        if found is None:
+            return  # refused: nothing of the name waits
+        run_id, step = found
+        fields = {"output": entry["output"]} if "output" in entry else {}
+        if entry.get("action"):
+            fields["action"] = entry["action"]
+        await self._command(run_id, "resume", step_id=step.step_id, **fields)
+
+    async def _awaiting(self, run_id: RunId, node: str | None) -> tuple[RunId, StepState] | None:
+        """The first step that waits, or that of the node; in a child run where the step waits for one."""
+        run = await self._state(run_id)
+        waiting = [] if run is None else [step for step in run.steps.values() if step.status in _WAITS]
+        waiting.sort(key=lambda step: step.seq)
+        for step in waiting:
+            is_meant = node is None or node in (step.node_id, step.step_id)
+            if isinstance(step.waiting_for, ForChild):
+                inside = await self._awaiting(step.waiting_for.run_id, None if is_meant else node)
+                if inside is not None:
+                    return inside
+            elif is_meant and step.batch is None:
+                return run_id, step
+        return None
+
+    async def _command(self, run_id: RunId, command: str, **fields: Any) -> None:
+        await self._theatre.send(
+            {
+                "type": "command",
+                "command": command,
+                "run_id": run_id,
+                "by": BY,
+                "command_id": f"{self._run_id}-{next(self._numbers)}",
+                **fields,
+            }
+        )
+
+    # -- what is recorded --------------------------------------------------------------------------------------------
+
+    async def _state(self, run_id: RunId) -> RunState | None:
+        rows = await self._theatre.store.load(run_id)
+        return None if rows is None else await self._state_of(visible_rows(rows))
+
+    async def _state_of(self, rows: RunRows) -> RunState:
+        birth = rows.birth
+        graph = await self._theatre.catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        return state_of(graph, rows)
+
+    async def _all_runs(self, run_id: RunId) -> AsyncIterator[tuple[RunState, RunRows]]:
+        """The run and all that have come of it, itself first."""
+        rows = await self._theatre.store.load(run_id)
+        if rows is None:
+            return
+        rows = visible_rows(rows)
+        run = await self._state_of(rows)
+        yield run, rows
+        for child in await self._children(run_id, run):
+            async for found in self._all_runs(child):
+                yield found
+
+    async def _children(self, run_id: RunId, run: RunState) -> Sequence[RunId]:
+        """Runs that steps of this one have waited for, and those that it has started for good."""
+        if not any(node.uses in ("subflow", "map", "startRun", "batch-scatter") for node in run.graph.nodes.values()):
+            return ()
+        events = await self._theatre.store.events(run_id, limit=100_000)
+        told = [decode(event.data).get("child") for event in events if event.type == "step.waiting"]
+        started = [
+            step.output["runId"]
+            for step in run.steps.values()
+            if step.output is not ABSENT and run.graph.node(step.node_id).uses == "startRun"
+        ]
+        return [RunId(child) for child in dict.fromkeys([*told, *started]) if child]
+
+    async def _report(self, run_id: RunId) -> dict[str, Any]:
+        rows = await self._theatre.store.load(run_id)
+        if rows is None:
+            raise RuntimeError(f"run {run_id} is not recorded")
+        rows = visible_rows(rows)
+        run = await self._state_of(rows)
+        children = {}
+        for child in await self._children(run_id, run):
+            name = await self._name_of(child)
+            if name is not None:
+                children[name] = await self._report(child)
+        return report(run.graph.blueprint, run, [step_state(row) for row in rows.steps], children)
+
+    async def _name_of(self, run_id: RunId) -> str | None:
+        """Under which id the blueprint of a child was given."""
+        heads = await self._theatre.store.heads([run_id])
+        if run_id not in heads:
+            return None
+        blueprint_id = heads[run_id][0].blueprint_id
+        named = {child.id: name for name, child in self._case.children.items()}
+        return named.get(blueprint_id, blueprint_id)
