@@ -4,6 +4,7 @@
     ├── TerminalError              trying again changes nothing
     │   ├── BadRecordError         a record that cannot be handled: it becomes a dead letter
     │   ├── BlueprintError         a blueprint that cannot be used; carries every problem with its path
+    │   ├── TracingError           a workflow function does what no blueprint can say
     │   ├── BlueprintNotFoundError
     │   ├── BlueprintConflictError the same id and version with other content
     │   ├── RunNotFoundError
@@ -75,6 +76,10 @@ class BlueprintError(TerminalError):
     def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class TracingError(TerminalError):
+    """A function cannot be traced into a blueprint; the message says what to write instead."""
 
 
 class BlueprintNotFoundError(TerminalError):

@@ -6,7 +6,7 @@ put together; `Flow.blueprint` and `Flow.to_json` tell every problem at once, wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Unpack
 
@@ -18,42 +18,25 @@ from famulus.builder.step import Step
 from famulus.builder.words import (
     BuiltInWords,
     EdgeWords,
+    FlowWords,
     NodeWords,
-    Seconds,
     StepWords,
     edge_json,
     given,
-    milliseconds,
+    metadata_json,
     node_json,
     refuse_unknown,
 )
 
 
-def flow(
-    id: str,
-    *,
-    version: str | None = None,
-    expressions: str | None = None,
-    timeout: Seconds | None = None,
-    fail_fast: bool = False,
-    strict: bool = False,
-    cycle_entry_points: Sequence[str] = (),
-    metadata: Mapping[str, Any] | None = None,
-) -> Flow:
+def flow(id: str, **words: Unpack[FlowWords]) -> Flow:
     """Begin a blueprint. Without a version it gets one from its content.
 
     ``expressions`` is ``"cel"`` where conditions and transforms are CEL without the prefix; ``timeout`` is that of the
     whole run. With ``fail_fast`` the first failure ends it; a ``strict`` blueprint is refused if it has a cycle.
     """
-    own = given(
-        version=version,
-        expressionLanguage=expressions,
-        timeout=milliseconds(timeout),
-        failurePolicy="failFast" if fail_fast else None,
-        strict=strict or None,
-        cycleEntryPoints=list(cycle_entry_points) or None,
-    )
-    return Flow(id=id, metadata={**(metadata or {}), **own})
+    refuse_unknown(words, FlowWords, f"flow {id!r}")
+    return Flow(id=id, metadata=metadata_json(words))
 
 
 class End(NamedTuple):

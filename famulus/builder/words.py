@@ -60,10 +60,39 @@ class StepWords(NodeWords, EdgeWords, total=False):
     """Of a node, and of the edge that leads to it."""
 
 
+class FlowWords(TypedDict, total=False):
+    """Of a whole blueprint."""
+
+    version: str | None
+    """Without one it gets one from its content."""
+    expressions: str | None
+    """``"cel"`` where conditions and transforms are CEL without the prefix."""
+    timeout: Seconds | None
+    """Of the whole run."""
+    fail_fast: bool
+    """The first failure that nothing handles ends the run."""
+    strict: bool
+    """It is refused if it has a cycle."""
+    cycle_entry_points: Sequence[str]
+    metadata: Mapping[str, Any] | None
+
+
 class BuiltInWords(ConfigWords, EdgeWords, total=False):
     """Of a built-in node, whose params have words of their own, and of the edge that leads to it."""
 
     inputs: str | Mapping[str, str] | None
+
+
+def metadata_json(words: Mapping[str, Any]) -> dict[str, Any]:
+    own = given(
+        version=words.get("version"),
+        expressionLanguage=words.get("expressions"),
+        timeout=milliseconds(words.get("timeout")),
+        failurePolicy="failFast" if words.get("fail_fast") else None,
+        strict=words.get("strict") or None,
+        cycleEntryPoints=list(words.get("cycle_entry_points") or ()) or None,
+    )
+    return {**(words.get("metadata") or {}), **own}
 
 
 def node_json(id: str, uses: str, words: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from famulus.blueprint import Blueprint
-from famulus.builder import Flow, flow, step
+from famulus.builder import Flow, Value, each, first_of, flow, on, step, task, when, workflow
 from famulus.client import EventView, Famulus, Run, RunFailedError, RunView
 
 made: Flow = (
@@ -47,3 +47,15 @@ async def misuse(famulus: Famulus) -> None:
     flow("f").then("a", uses="x", retries="3")  # type: ignore[arg-type]
     flow("f").sleep("a", 1, params={})  # type: ignore[call-arg]
     flow("f").loop("a", "more")  # type: ignore[call-arg]
+
+
+@workflow("site", timeout=timedelta(hours=1), fail_fast=True)
+def site(url: Value) -> None:
+    page: Value = task("fetch", retries=2)(url=url, depth=3)
+    links = each(task("parse"), page["links"], max_concurrency=3)
+    task("store").after(page)(first_of(on(links, "done"), when(page, "result.output.empty")))
+
+
+traced: Flow = site
+task("fetch", when="x")  # type: ignore[call-arg]
+each("parse", [])  # type: ignore[arg-type]
