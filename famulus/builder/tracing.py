@@ -194,7 +194,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[str]:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in _PLAIN_PARAMETERS or parameter.default is not parameter.empty:
             raise TracingError(
-                f"{name}: parameter {parameter.name!r} is no plain one: each is a key of the initial context, without a default"
+                f"{name}: parameter {parameter.name!r} is no plain one, expected context keys without defaults"
             )
         if parameter.name.startswith("_"):
             raise TracingError(f"{name}: keys with a leading _ belong to the engine, rename {parameter.name!r}")

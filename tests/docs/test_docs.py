@@ -143,12 +143,13 @@ async def test_documented_client_prints_what_the_page_says(tmp_path: Path, capsy
     assert capsys.readouterr().out == printed.text
 
 
-def test_documented_flow_prints_the_blueprint_of_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["order", "poll", "letter"])
+def test_documented_flow_prints_the_blueprint_of_its_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     files = files_of(ROOT / "docs/howto/build-in-python.md")
 
-    exec(files["order_flow.py"], {"__name__": "__main__"})
+    exec(files[f"{name}_flow.py"], {"__name__": "__main__"})
 
-    assert capsys.readouterr().out == files["order.json"]
+    assert capsys.readouterr().out == files[f"{name}.json"]
 
 
 @pytest.mark.parametrize("page", FIRST_PAGES, ids=lambda page: page.name)
