@@ -51,6 +51,8 @@ class Deciding:
         self.decided: list[d.Decision] = []
         self.calls: defaultdict[NodeId, dict[NodeId, Arrival]] = defaultdict(dict)
         """What nodes that have ended tell their fallbacks."""
+        self.more_follows = False
+        """The run is not to end yet, though nothing is live: more is being decided."""
         self.too_long: str | None = None
         """Why the run must go no further."""
 
@@ -182,7 +184,8 @@ class Deciding:
                     left += self.ways_of(target, skipped)
         calls = dict(self.calls)
         self.calls.clear()
-        for target in dict.fromkeys((*coming, *calls)):
+        # Whether a round is over depends on what else is decided: innermost loops last but before those around them.
+        for target in sorted(dict.fromkeys((*coming, *calls)), key=self.run.place_of_turn):
             if self.run.step_of(target) is None:
                 self.arrive(target, coming.get(target, {}), calls.get(target, {}))
 
@@ -300,7 +303,10 @@ class Deciding:
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def end_if_nothing_is_live(self) -> None:
-        if self.run.live or self.run.pending_joins or self.run.status in RUN_ENDED:
+        if self.run.live or self.more_follows or self.run.status in RUN_ENDED:
+            return
+        self.turn_idle_loops()
+        if self.run.pending_joins or not all(batch.is_over for batch in self.run.batches.values()):
             return
         if self.run.ending is not None:
             self.end(self.run.ending.status, self.run.ending.reason)

@@ -106,7 +106,8 @@ def _derive_due(run: RunState) -> None:
         return
     started = [node_id for node_id in run.graph.start_nodes if _is_untouched(run, node_id)]
     for node_id in (*started, *sorted(run.forced)):
-        schedule(run, run.step_id_of(node_id), node_id)
+        if run.step_of(node_id) is None:
+            schedule(run, run.step_id_of(node_id), node_id)
     _derive_arrivals(run)
     for batch in list(run.batches.values()):
         for index in batch.startable(run.limits.items_at_once):
@@ -116,17 +117,23 @@ def _derive_due(run: RunState) -> None:
 def _derive_arrivals(run: RunState) -> None:
     ways = Ways(run)
     recorded = [step for step in run.steps.values() if step.item is None and step.seq >= 0]
+    last: list[tuple[NodeId, NodeId]] = []
     for step in sorted(recorded, key=lambda step: step.seq):
         for target in run.targets(step.node_id):
-            _derive_arrival(run, ways, step.node_id, target)
+            if run.rounds.get(target):
+                last.append((step.node_id, target))
+            else:
+                _derive_arrival(run, ways, step.node_id, target)
         _derive_call(run, step)
     for controller in list(run.rounds):
         for target in dict.fromkeys((*run.targets(controller), *sorted(run.graph.loops[controller].entries))):
-            _derive_arrival(run, ways, controller, target)
-    for controller in run.rounds:
-        step_id = run.step_id_of(controller)
-        if step_id in run.joins:
-            arrive(run, step_id, controller, {})
+            if run.rounds.get(target):
+                last.append((controller, target))
+            else:
+                _derive_arrival(run, ways, controller, target)
+    # Whether a round is over depends on all the rest.
+    for source, target in sorted(last, key=lambda pair: run.place_of_turn(pair[1])):
+        _derive_arrival(run, ways, source, target)
 
 
 def _is_untouched(run: RunState, node_id: NodeId) -> bool:

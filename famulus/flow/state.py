@@ -196,6 +196,12 @@ class RunState:
             return len(self.predecessors(node_id)) > 1 or node_id in self.graph.fallback_for
         return self.graph.is_counted(node_id) or bool(self.rounds.get(node_id))
 
+    def place_of_turn(self, node_id: NodeId) -> int:
+        """Loops that go round come after all other nodes, inner ones before those around them."""
+        if not self.rounds.get(node_id):
+            return 0
+        return 1_000_000 - len(self.graph.loops_around(node_id))
+
     def targets(self, node_id: NodeId) -> tuple[NodeId, ...]:
         """The nodes that a node comes to when it has ended, as things stand."""
         onward = self.graph.successors(node_id)

@@ -61,7 +61,9 @@ def batch_scattered(on: Deciding, fact: f.BatchScattered) -> None:
     if fact.spec.gather is not None:
         output = {"gatherNodeId": fact.spec.gather, "hasMore": False}
         done = _succeeded(on, known, output, started_at=fact.started_at)
+        on.more_follows = True
         succeed(on, replace(known, batch=fact.spec, since=since), done)
+        on.more_follows = False
     else:
         on.record(
             known,

@@ -88,6 +88,7 @@ class FaultyWorld(World):
             bus=Through(self.bus, machine),
             clock=RealClock(),
             hooks=self.hooks,
+            timers=Through(self.timers, machine),
         )
         engine = Engine(ports, self.registry, EngineOptions(worker=name, **{**self.options, **options}))
         self.machines[engine] = machine

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from support.world import blueprint
+from support.documents import blueprint
 
 from famulus.blueprint import build_graph, digest_of, parse_blueprint
 from famulus.blueprint.graph import Graph

@@ -108,6 +108,7 @@ async def own(settings: Settings, folder: Path, stop: str) -> None:
             bus=bus,
             clock=RealClock(),
             hooks=stores.hooks,
+            timers=stores.timers,
         )
         engine = Engine(ports, registry(owner, folder), EngineOptions(worker=owner))
         await engine.catalog.register(parse_blueprint(BLUEPRINT))

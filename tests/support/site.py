@@ -17,7 +17,7 @@ import agents
 import tables
 from app.factory import create_app
 from app.web.sources import SOURCES, Sources
-from app.worker import FamulusApp
+from app.worker import FamulusApp, schedule_book
 from famulus.settings import Settings
 from tables.throughput import Window
 
@@ -100,7 +100,9 @@ async def open_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
     )
     async with World(FUNCTIONS) as world:
         app = create_app(known, agents=agents, tables=tables, registry=world.registry)
-        vars(app).update(engine=world.engines[0], bus=world.bus, reader=world.reader)
+        engine = world.engines[0]
+        schedules = schedule_book(engine, world.schedules, known)
+        vars(app).update(engine=engine, bus=world.bus, reader=world.reader, schedules=schedules)
         web: Any = app.web
         web.web_app[SOURCES] = Sources(app, FixedBoard(), FixedThroughput())
         web.init_server()

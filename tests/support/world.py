@@ -8,8 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 import msgspec
+from support.documents import blueprint
 
-from famulus.adapters.memory import MemoryBlueprintStore, MemoryBus, MemoryEpochs, MemoryHookStore, MemoryJoins, MemoryRunStore
+from famulus.adapters.memory import (
+    MemoryBlueprintStore,
+    MemoryBus,
+    MemoryEpochs,
+    MemoryHookStore,
+    MemoryJoins,
+    MemoryLimits,
+    MemoryProgressBoard,
+    MemoryRunStore,
+    MemoryScheduleStore,
+)
 from famulus.blueprint import parse_blueprint
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.reading import RunReader, RunView, is_ended
@@ -46,16 +57,7 @@ class RealClock:
         await asyncio.sleep(seconds)
 
 
-def blueprint(
-    blueprint_id: str, nodes: Mapping[str, Any], *edges: tuple[Any, ...], metadata: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """`nodes`: id -> implementation name or node fields; an edge: (source, target) or (source, target, fields)."""
-    return {
-        "id": blueprint_id,
-        "metadata": dict(metadata or {}),
-        "nodes": [{"id": id_, **({"uses": node} if isinstance(node, str) else node)} for id_, node in nodes.items()],
-        "edges": [{"source": e[0], "target": e[1], **(e[2] if len(e) > 2 else {})} for e in edges],
-    }
+__all__ = ["World", "blueprint", "eventually", "outputs", "statuses"]
 
 
 class World:
@@ -67,7 +69,11 @@ class World:
         self.blueprints = MemoryBlueprintStore()
         self.epochs = MemoryEpochs()
         self.hooks = MemoryHookStore()
+        self.timers: Any = self.store.timers
+        self.schedules: Any = MemoryScheduleStore()
         self.joins: Any = MemoryJoins()
+        self.limits: Any = MemoryLimits()
+        self.progress: Any = MemoryProgressBoard()
         self.bus = MemoryBus(partitions=4)
         self.options = options
         self.engines: list[Engine] = []
@@ -83,6 +89,10 @@ class World:
             bus=self.bus,
             clock=RealClock(),
             hooks=self.hooks,
+            timers=self.timers,
+            limits=self.limits,
+            progress=self.progress,
+            schedules=self.schedules,
         )
         engine = Engine(ports, self.registry, EngineOptions(worker=name, **self.options))
         self.engines.append(engine)

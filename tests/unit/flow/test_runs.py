@@ -236,7 +236,7 @@ def test_a_parked_step_keeps_the_run_open_and_is_not_due() -> None:
     heart.tell(parked)
 
     assert heart.due == set()
-    assert (heart.run.status, heart.run.live) == ("running", 1)
+    assert (heart.run.status, heart.run.live) == ("waiting", 1)
     assert heart.reloaded().steps["a"].status == "parked"
     assert heart.tell(parked) == []
 
