@@ -21,6 +21,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas."""
 
 PREFIX: Final = "FAMULUS_"
+SECRETS: Final = frozenset({"hook_secret", "cassandra_password", "REDIS_URL"})
 SECRET_CHARACTERS_MIN: Final = 16
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(256, ge=1, description="steps that run at the same time in a worker")
     concurrency_per_run: int = Field(64, ge=1, description="of these, steps of one run")
     threads: int = Field(16, ge=1, description="of these, `def` nodes")
+    processes: int | None = Field(None, ge=1, description="of these, CPU-bound nodes; unset: one for each CPU")
     max_record_bytes: int = Field(1_000_000, ge=1)
     max_value_bytes: int = Field(900_000, ge=1, description="largest output or context value, as JSON")
     starts: int = Field(64, ge=1, description="runs that are being started at the same time")
@@ -78,6 +80,13 @@ class Settings(BaseSettings):
     handover_seconds: float = Field(10.0, gt=0, description="the record of a step that runs longer is acknowledged")
     max_subflow_depth: int = Field(16, ge=0, description="how deep child runs may be nested")
     reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
+    timer_in_memory_seconds: float = Field(
+        5.0, gt=0, description="a run that waits longer than that sleeps in the store and takes no memory"
+    )
+    timer_lookahead_seconds: float = Field(
+        2.0, ge=0, description="runs are loaded so long before something of them is due"
+    )
+    timer_poll_seconds: float = Field(1.0, gt=0, description="how often is looked for runs of which something is due")
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
 
     # -- the rest ----------------------------------------------------------------------------------------------------
@@ -110,7 +119,8 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "settings"
             variable = name if name.isupper() else variable_of(name)
-            raise SettingsError(variable, f"{first['msg']}, got {first.get('input')!r}") from error
+            shown = "" if name in SECRETS else f", got {first.get('input')!r}"
+            raise SettingsError(variable, f"{first['msg']}{shown}") from error
 
     @property
     def is_embedded(self) -> bool:
