@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 from famulus.blueprint.builtins import SubflowParams, parse_params
 from famulus.blueprint.values import ABSENT
 from famulus.engine.backoff import Backoff
+from famulus.engine.commands import child_ended_record, command_record
 from famulus.engine.loader import state_of
 from famulus.engine.parents import Parent, parent_of
-from famulus.engine.records import child_ended_record, command_record, start_record
+from famulus.engine.records import start_record
 from famulus.engine.rows import settled, step_state
 from famulus.engine.seals import visible_rows
 from famulus.errors import OutputError, OwnershipLostError, RetryableError, TerminalError
@@ -34,6 +35,7 @@ from famulus.flow.waiting import ForChild
 
 if TYPE_CHECKING:
     from famulus.engine.catalog import Catalog
+    from famulus.engine.records import Start
     from famulus.engine.runs import Runs
     from famulus.engine.session import Session
     from famulus.flow.state import RunState, StepState
@@ -62,7 +64,7 @@ class Children:
         """By child: what it is told goes out in order, a start before a cancel."""
         self._under_way: defaultdict[RunId, set[asyncio.Task[None]]] = defaultdict(set)
         """By parent: what its children have yet to be told, and what has to be heard of them."""
-        self._settling: set[RunId] = set()
+        self._settling: dict[RunId, asyncio.Task[None]] = {}
 
     def depth_of(self, run_id: RunId) -> int:
         """How many runs a run in memory is nested in."""
@@ -119,6 +121,15 @@ class Children:
         heads = await self._store.heads([parent.run_id])
         return parent.run_id in heads and _has_ended(heads[parent.run_id][1])
 
+    async def answer(self, start: Start) -> None:
+        """A child was to be started, and there is a run with its id: let its parent know if that is another one."""
+        parent, heads = start.parent, await self._store.heads([start.run_id])
+        if parent is None or start.run_id not in heads:
+            return
+        if not _is_child(heads[start.run_id][0], parent.run_id, parent.step_id):
+            record = child_ended_record(parent.run_id, parent.step_id, child=start.run_id)
+            await (await self._bus.send_job(parent.run_id, record))
+
     def ended(self, session: Session) -> None:
         """A run has ended, and lingers in the index of open runs until parent and children have heard."""
         self._settle(session, ())
@@ -130,11 +141,16 @@ class Children:
             self._settle(session, cancelled)
 
     def _settle(self, session: Session, cancelled: Iterable[ForChild]) -> None:
-        if session.run_id in self._settling:
-            return
-        self._settling.add(session.run_id)
-        task = self._spawn(None, self._until_lost(session, partial(self._settle_all, session, tuple(cancelled))))
-        task.add_done_callback(lambda _: self._settling.discard(session.run_id))
+        """Let everybody hear of the end, and then let the run leave the index: after what an earlier end has to say."""
+        before = self._settling.get(session.run_id)
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await self._until_lost(session, partial(self._settle_all, session, tuple(cancelled)))
+
+        task = self._settling[session.run_id] = self._spawn(None, in_turn())
+        task.add_done_callback(lambda done: _forget(self._settling, session.run_id, done))
 
     async def _settle_all(self, session: Session, cancelled: tuple[ForChild, ...]) -> None:
         await self._compare(session, {}, cancelled)
@@ -158,11 +174,7 @@ class Children:
             await self._until_lost(session, send)
 
         task = self._last_told[child] = self._spawn(session.run_id, in_turn())
-        task.add_done_callback(lambda done: self._forget_told(child, done))
-
-    def _forget_told(self, child: RunId, task: asyncio.Task[None]) -> None:
-        if self._last_told.get(child) is task:
-            del self._last_told[child]
+        task.add_done_callback(lambda done: _forget(self._last_told, child, done))
 
     async def _send_start(self, session: Session, child: StartChild) -> None:
         waits = child.waiting_for
@@ -190,7 +202,7 @@ class Children:
             found = heads.get(child.run_id)
             if found is None:
                 self.start(session, StartChild(step_id, child))
-            elif _has_ended(found[1]):
+            elif _has_ended(found[1]) or not _is_child(found[0], session.run_id, step_id):
                 await self.heard(session, step_id, child.run_id)
             else:
                 self._tell_again(session, step_id, child, found[1])
@@ -220,14 +232,15 @@ class Children:
     async def _outcome(self, session: Session, step: StepState, child: RunId) -> ChildEnded | None:
         """What a child's rows say of its end; ``None``: it has not ended."""
         rows = await self._store.load(child)
-        if rows is None or not _has_ended(rows.head):
+        if rows is None:
             return None
         rows = visible_rows(rows)
         status, birth = RunStatus(rows.head.status), rows.birth
-        parent = parent_of(birth)
-        if parent is None or (parent.run_id, parent.step_id) != (session.run_id, step.step_id):
-            reason = "another run has this id; a run started by hand may not be called as a child would be"
+        if not _is_child(birth, session.run_id, step.step_id):
+            reason = "another run has this id, which a child of this step would have"
             return self._ended(step.step_id, child, RunStatus.FAILED, reason=reason)
+        if not _has_ended(rows.head):
+            return None
         if status is not RunStatus.COMPLETED:
             return self._ended(step.step_id, child, status, reason=rows.head.reason)
         try:
@@ -314,6 +327,11 @@ class Children:
 _SAID_OF: Final[Mapping[ChildCommand, str]] = {"cancel": "cancelled", "pause": "paused", "unpause": "not paused"}
 
 
+def _forget(tasks: dict[RunId, asyncio.Task[None]], run_id: RunId, task: asyncio.Task[None]) -> None:
+    if tasks.get(run_id) is task:
+        del tasks[run_id]
+
+
 def _waiting(steps: Iterable[StepState]) -> dict[StepId, ForChild]:
     return {
         step.step_id: step.waiting_for
@@ -330,6 +348,11 @@ def _cancelled(rows: RunRows) -> tuple[ForChild, ...]:
 
 def _has_ended(head: RunHead) -> bool:
     return RunStatus(head.status) in RUN_ENDED
+
+
+def _is_child(birth: RunBirth, run_id: RunId, step_id: StepId) -> bool:
+    parent = parent_of(birth)
+    return parent is not None and (parent.run_id, parent.step_id) == (run_id, step_id)
 
 
 def _outputs(run: RunState, step: StepState) -> Mapping[str, str] | None:

@@ -7,20 +7,23 @@ with the run: steps that are due show as scheduled, nodes that were not reached 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from famulus.blueprint.values import ABSENT
+from famulus.engine.builtins.child_ids import child_run_id
 from famulus.engine.catalog import Catalog
 from famulus.engine.loader import state_of
+from famulus.engine.parents import Parent, parent_of
 from famulus.engine.rows import decode
 from famulus.engine.seals import visible_events, visible_rows
 from famulus.errors import RunNotFoundError
 from famulus.flow.state import RunState, StepState
-from famulus.flow.status import RunStatus
+from famulus.flow.status import STEP_DUE, RunStatus
 from famulus.ids import NodeId, RunId, StepId
-from famulus.ports import EventRow, RunBirth, RunHead, RunStore
+from famulus.ports import EventRow, Progress, ProgressBoard, RunBirth, RunHead, RunStore
 
+SUBFLOW: Final = "subflow"
 PENDING: Final = "pending"
 """Shown for a node that the run has not reached."""
 LIST_PAGE: Final = 200
@@ -59,6 +62,10 @@ class StepView:
     worker: str | None
     started_at: float | None
     ended_at: float | None
+    progress: dict[str, Any] | None = None
+    """Of a step that runs: `fraction`, `text` and `at`, as it told last."""
+    child: RunId | None = None
+    """The run that the step waits for, or has waited for in its last attempt."""
 
     def as_json(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in self.__slots__}
@@ -86,6 +93,8 @@ class RunView:
     """In the order of the blueprint's nodes."""
     context: dict[str, Any]
     """The keys that belong to the result, outputs under their node's id included."""
+    parent: Parent | None = None
+    """The run and step that wait for this run, if it is a child."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -93,15 +102,17 @@ class RunView:
             "digest": self.digest,
             "partition": self.partition,
             "input": self.input,
+            "parent": None if self.parent is None else asdict(self.parent),
             "steps": [step.as_json() for step in self.steps],
             "context": self.context,
         }
 
 
 class RunReader:
-    def __init__(self, store: RunStore, catalog: Catalog) -> None:
+    def __init__(self, store: RunStore, catalog: Catalog, progress: ProgressBoard | None = None) -> None:
         self._store = store
         self._catalog = catalog
+        self._progress = progress
 
     async def recent(
         self,
@@ -150,9 +161,16 @@ class RunReader:
             digest=birth.digest,
             partition=birth.partition,
             input=decode(birth.input),
-            steps=tuple(_step_view(run, node_id) for node_id in graph.nodes),
+            steps=await self._with_progress(run, [_step_view(run, node_id) for node_id in graph.nodes]),
+            parent=parent_of(birth),
             context=dict(run.user_context()),
         )
+
+    async def _with_progress(self, run: RunState, steps: Sequence[StepView]) -> tuple[StepView, ...]:
+        if self._progress is None or not run.live:
+            return tuple(steps)
+        known = await self._progress.of(run.run_id)
+        return tuple(_told(step, known.get(step.step_id)) for step in steps)
 
     async def events(self, run_id: RunId, *, after: int = -1, limit: int = 1000) -> Sequence[EventView]:
         """What happened in a run, in order. Raises `RunNotFoundError`."""
@@ -199,7 +217,22 @@ def _step_view(run: RunState, node_id: NodeId) -> StepView:
         worker=known.worker,
         started_at=known.started_at,
         ended_at=known.ended_at,
+        child=_child_of(run, known),
     )
+
+
+def _child_of(run: RunState, step: StepState) -> RunId | None:
+    if run.graph.node(step.node_id).uses != SUBFLOW or step.started_at is None:
+        return None
+    return child_run_id(run.run_id, step.step_id, attempt=step.attempt)
+
+
+def _told(step: StepView, progress: Progress | None) -> StepView:
+    """With its progress, as long as it runs; what the attempt before it told is none."""
+    if progress is None or step.status not in STEP_DUE or progress.at < (step.started_at or 0.0):
+        return step
+    told = {"fraction": progress.fraction, "text": progress.text, "at": progress.at}
+    return replace(step, progress=told)
 
 
 def _status_of(run: RunState, node_id: NodeId, step: StepState | None) -> str:

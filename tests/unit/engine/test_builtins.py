@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -55,6 +56,12 @@ async def reached(world: World, run_id: str, **expected: str) -> RunView:
 
     await eventually(has_reached)
     return await world.reader.show(RunId(run_id))
+
+
+async def has_event(world: World, kind: str) -> bool:
+    if not await world.store.heads([RunId("r1")]):
+        return False
+    return kind in {event.type for event in await world.reader.events(RunId("r1"))}
 
 
 # -- loops and batches -------------------------------------------------------------------------------------------------
@@ -151,6 +158,64 @@ async def test_map_runs_an_implementation_or_a_blueprint_for_each_item() -> None
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
+
+
+def waiting(uses: str, **params: Any) -> dict[str, Any]:
+    """Something is given to a node that waits, and what that one gives is passed on, where its action is `late` too."""
+    return blueprint(
+        "waits",
+        {"given": giving("in"), "wait": {"uses": uses, "params": params}, "after": "echo", "late": "echo"},
+        ("given", "wait"),
+        ("wait", "after"),
+        ("wait", "late", {"action": "late"}),
+    )
+
+
+@pytest.mark.parametrize("params", [{"duration": 30}, {"duration": 0}, {"until": "2001-01-01T00:00:00Z"}])
+async def test_a_sleep_gives_its_input_on(params: dict[str, Any]) -> None:
+    async with World(NODES) as world:
+        run = await world.run(waiting("sleep", **params))
+
+    assert outputs(run) == {"given": "in", "wait": "in", "after": "in"}
+
+
+@pytest.mark.parametrize("uses", ["wait", "webhook"])
+async def test_who_waited_in_vain_goes_on_with_the_action_for_that_or_fails(uses: str) -> None:
+    async with World(NODES) as world:
+        goes_on = await world.run(waiting(uses, timeout=30, timeoutAction="late"))
+        fails = await world.run({**waiting(uses, timeout=30), "id": "fails"}, run_id="r2")
+
+    assert outputs(goes_on) == {"given": "in", "wait": None, "late": None}
+    assert statuses(fails)["wait"] == "failed"
+    assert "TimeoutError" in (fails.steps[1].reason or "")
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_signal_lets_go_on_whether_it_comes_before_or_after(*, early: bool) -> None:
+    go = asyncio.Event()
+
+    async def held(_: NodeContext) -> None:
+        await go.wait()
+
+    document = blueprint(
+        "waits",
+        {"held": "held", "wait": {"uses": "wait", "params": {"signal": "paid"}}, "after": "echo"},
+        ("held", "wait"),
+        ("wait", "after"),
+    )
+    signal = {"type": "command", "command": "signal", "run_id": "r1", "by": "me", "name": "paid", "payload": {"sum": 7}}
+    async with World({**NODES, "held": held}) as world:
+        await world.push(document)
+        await world.start("waits", "r1")
+        if not early:
+            go.set()
+            await reached(world, "r1", wait="waiting")
+        await world.send(signal)
+        await eventually(lambda: has_event(world, "signal.received"))
+        go.set()
+        run = await world.ended("r1")
+
+    assert outputs(run)["after"] == {"sum": 7}
 
 
 async def test_the_url_of_a_webhook_is_known_before_it_waits() -> None:
