@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 import warnings
@@ -22,7 +23,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
-from famulus.connect import Stores, open_joins, open_stores, read_blueprints, topic_specs
+from famulus.connect import Stores, open_joins, open_limits, open_progress, open_stores, read_blueprints, topic_specs
 from famulus.engine.backoff import Backoff
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.execution import ExecutionLimits
@@ -118,6 +119,8 @@ class FamulusApp(faust.App):
         partitions = await ensure_topics(settings.kafka_brokers or "", specs, patience=START_PATIENCE_SECONDS)
         stores = await self._open_stores()
         joins = await self._open.enter_async_context(open_joins(settings))
+        limits = await self._open.enter_async_context(open_limits(settings))
+        progress = await self._open.enter_async_context(open_progress(settings))
         self.bus = KafkaBus(
             lambda: getattr(self.producer, "_producer", None),
             jobs=settings.jobs_topic,
@@ -131,6 +134,8 @@ class FamulusApp(faust.App):
                 blueprints=stores.blueprints,
                 epochs=stores.epochs,
                 joins=joins,
+                limits=limits,
+                progress=progress,
                 bus=self.bus,
                 clock=SystemClock(),
                 hooks=stores.hooks,
@@ -142,7 +147,7 @@ class FamulusApp(faust.App):
                 public_url=settings.public_url or f"http://{self.conf.web_bind}:{self.conf.web_port}",
             ),
         )
-        self.reader = RunReader(stores.runs, self.engine.catalog)
+        self.reader = RunReader(stores.runs, self.engine.catalog, progress)
         for blueprint in read_blueprints(settings):
             await self.engine.catalog.register(blueprint)
 
@@ -218,6 +223,7 @@ def engine_options(settings: Settings) -> EngineOptions:
             steps=settings.concurrency,
             steps_per_run=settings.concurrency_per_run,
             threads=settings.threads,
+            processes=settings.processes or os.cpu_count() or 1,
             value_bytes=settings.max_value_bytes,
         ),
     )

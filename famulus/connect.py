@@ -17,8 +17,8 @@ from famulus.adapters.cassandra import (
     migrate,
 )
 from famulus.adapters.kafka.topics import TopicSpec
-from famulus.adapters.memory import MemoryJoins
-from famulus.adapters.redis import RedisJoins
+from famulus.adapters.memory import MemoryJoins, MemoryProgressBoard
+from famulus.adapters.redis import RedisJoins, RedisLimits, RedisProgressBoard
 from famulus.adapters.sqlite import (
     SqliteBlueprintStore,
     SqliteDatabase,
@@ -29,7 +29,7 @@ from famulus.adapters.sqlite import (
 )
 from famulus.blueprint import Blueprint, parse_blueprint
 from famulus.errors import BlueprintError, SettingsError
-from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore, TimerStore
+from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, Limits, ProgressBoard, RunStore, TimerStore
 from famulus.settings import Settings, variable_of
 
 
@@ -64,6 +64,32 @@ async def open_joins(settings: Settings) -> AsyncIterator[Joins]:
         yield joins
     finally:
         await joins.close()
+
+
+@asynccontextmanager
+async def open_limits(settings: Settings) -> AsyncIterator[Limits | None]:
+    """Over all workers by Redis or Valkey where a URL is set; else ``None``: each worker has limits of its own."""
+    if settings.redis_url is None:
+        yield None
+        return
+    limits = RedisLimits(settings.redis_url.get_secret_value(), namespace=settings.namespace)
+    try:
+        yield limits
+    finally:
+        await limits.close()
+
+
+@asynccontextmanager
+async def open_progress(settings: Settings) -> AsyncIterator[ProgressBoard]:
+    """In Redis or Valkey where a URL is set; else each process sees what its own steps tell."""
+    if settings.redis_url is None:
+        yield MemoryProgressBoard()
+        return
+    board = RedisProgressBoard(settings.redis_url.get_secret_value(), namespace=settings.namespace)
+    try:
+        yield board
+    finally:
+        await board.close()
 
 
 async def migrate_schema(settings: Settings) -> list[str]:

@@ -24,6 +24,7 @@ WINDOWS_SHOWN: Final = 30
 BAR_HEIGHT: Final = 40
 STEPS_SHOWN: Final = 500
 EVENTS_SHOWN: Final = 200
+FOLLOW_SECONDS: Final = 2
 BY_PAGE: Final = "web page"
 
 blueprint = web.Blueprint("pages")
@@ -53,7 +54,8 @@ class Runs(View):
 
 @blueprint.route("/runs/{run_id}", name="run")
 class Run(View):
-    async def get(self, _request: Any, run_id: str) -> Any:
+    async def get(self, request: Any, run_id: str) -> Any:
+        """With `follow`, the browser loads it again and again until the run has ended."""
         known = run_id_of(run_id)
         view = await self.sources.reader.show(known)
         events = await self.sources.reader.events(known, limit=EVENTS_SHOWN)
@@ -66,6 +68,8 @@ class Run(View):
             events=events,
             events_shown=EVENTS_SHOWN,
             is_ended=is_ended(view.summary.status),
+            follows="follow" in request.query and not is_ended(view.summary.status),
+            follow_seconds=FOLLOW_SECONDS,
             drawing=await self._drawing(view),
             api=f"/api/v1/runs/{known}",
             blueprint_url=_blueprint_url(view),

@@ -20,7 +20,8 @@ from famulus.cli import watching
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.story import runs_table, story
 from famulus.cli.terminal import json_option, plain, print_json
-from famulus.client.servers import open_bus, reachable
+from famulus.client.servers import open_bus, reachable, with_embedded
+from famulus.connect import open_progress
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import EventView, RunReader
 from famulus.engine.starting import RunStarter, Started, StartOutcome
@@ -126,17 +127,21 @@ def _user() -> str:
 
 @asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[RunReader]:
-    async with open_existing_stores(settings) as stores:
-        yield RunReader(stores.runs, Catalog(stores.blueprints, time.time))
+    async with open_existing_stores(settings) as stores, open_progress(with_embedded(settings)) as progress:
+        yield RunReader(stores.runs, Catalog(stores.blueprints, time.time), progress)
 
 
 @asynccontextmanager
 async def _starter(settings: Settings) -> AsyncIterator[tuple[RunStarter, RunReader]]:
     settings = reachable(settings)
-    async with open_existing_stores(settings) as stores, open_bus(settings, client_id="famulus-cli") as bus:
+    async with (
+        open_existing_stores(settings) as stores,
+        open_progress(settings) as progress,
+        open_bus(settings, client_id="famulus-cli") as bus,
+    ):
         catalog = Catalog(stores.blueprints, time.time)
         starter = RunStarter(stores.runs, catalog, bus, max_record_bytes=settings.max_record_bytes)
-        yield starter, RunReader(stores.runs, catalog)
+        yield starter, RunReader(stores.runs, catalog, progress)
 
 
 async def _start(

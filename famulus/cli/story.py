@@ -106,6 +106,8 @@ def _step_seconds(step: StepView) -> float | None:
 
 
 def _result(step: StepView) -> Text:
+    if step.progress is not None:
+        return Text(f"{step.progress['fraction']:.0%} {one_line(step.progress['text'])}".rstrip(), style="cyan")
     if step.reason is not None:
         return Text(one_line(step.reason), style="red" if step.status == "failed" else "dim")
     output = "" if step.output is ABSENT or step.output is None else value_text(step.output)

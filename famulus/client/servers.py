@@ -36,6 +36,11 @@ def reachable(settings: Settings) -> Settings:
     return settings.model_copy(update=addresses)
 
 
+def with_embedded(settings: Settings) -> Settings:
+    """The settings with the addresses of the embedded stack, where no broker is set and it runs."""
+    return settings.model_copy(update=embedded_addresses(settings)) if settings.is_embedded else settings
+
+
 def embedded_addresses(settings: Settings) -> dict[str, Any]:
     """The settings that the embedded stack of the data folder gives; none if it does not run."""
     stack = EmbeddedStack(settings.data_dir)

@@ -186,7 +186,9 @@ def load_registry(modules: Iterable[str], *, variable: str = "FAMULUS_NODES") ->
         except (TypeError, ValueError) as error:
             raise SettingsError(variable, f"module {name!r} cannot be registered: {error}") from error
         if not marked:
-            raise SettingsError(variable, f"module {name!r} has no function marked with @node(...)")
+            raise SettingsError(
+                variable, f"module {name!r} has nothing marked with @node(...), @middleware(...) or @provide"
+            )
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             registry.add_module(entry.load())

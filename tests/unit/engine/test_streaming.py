@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.world import World, blueprint
+from support.world import World, blueprint, eventually
 
 from famulus.engine import streaming
+from famulus.engine.reading import RunReader
+from famulus.errors import RunNotFoundError
 from famulus.ids import RunId
 from famulus.nodes import NodeContext, ThreadContext
 
@@ -120,3 +122,30 @@ async def test_a_broker_that_is_away_does_not_fail_the_step(monkeypatch: pytest.
 
     assert view.steps[0].output == "done"
     assert world.engines[0].counts["streams_not_told"] == 1
+
+
+async def test_the_progress_of_a_step_that_runs_is_shown_with_its_run() -> None:
+    go_on = asyncio.Event()
+
+    async def f(ctx: NodeContext) -> None:
+        ctx.progress(0.4, "four of ten")
+        await go_on.wait()
+
+    async with World({"f": f}) as world:
+        await world.push(blueprint("one", {"a": "f"}))
+        await world.start("one", "r1")
+        reader = RunReader(world.store, world.engines[0].catalog, world.progress)
+
+        async def is_shown() -> bool:
+            try:
+                view = await reader.show(RunId("r1"))
+            except RunNotFoundError:
+                return False
+            told = view.steps[0].progress
+            return told is not None and (told["fraction"], told["text"]) == (0.4, "four of ten")
+
+        await eventually(is_shown)
+        go_on.set()
+        await world.ended("r1")
+
+        assert (await reader.show(RunId("r1"))).steps[0].progress is None

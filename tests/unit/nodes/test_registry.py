@@ -101,7 +101,7 @@ def test_without_modules_the_registry_is_empty(modules: Path) -> None:
         ("import famulus_is_not_there", "famulus_is_not_there"),
         ("def f(:", "SyntaxError"),
         ("raise RuntimeError('at import')", "at import"),
-        ("x = 1", "no function marked"),
+        ("x = 1", "nothing marked"),
     ],
 )
 def test_a_module_that_cannot_be_used_is_an_error_that_names_variable_and_module(
@@ -169,3 +169,99 @@ def test_nothing_is_registered_by_half_when_a_module_is_no_module() -> None:
     module = ModuleType("empty")
 
     assert Registry().add_module(module) == 0
+
+
+# -- providers and middleware ------------------------------------------------------------------------------------------
+
+NEEDY = """
+from typing import Annotated
+from famulus.nodes import Inject, node
+
+class Pool: ...
+
+@node("needy")
+def needy(pool: Annotated[Pool, Inject("pool")]): return 1
+"""
+
+PROVIDING = """
+from famulus.nodes import middleware, node, provide
+
+@provide
+def pool(): return 1
+
+@middleware("before")
+def check(ctx): ...
+
+@node("plain")
+def plain(): ...
+"""
+
+
+def test_a_provider_that_is_missing_is_a_settings_error_that_names_node_and_parameter(modules: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"MY_NODES: node 'needy': nothing provides 'pool' for its parameter 'pool'"
+    ):
+        load_registry([write(modules, "famulus_needy", NEEDY)], variable="MY_NODES")
+
+
+def test_a_provider_may_come_from_a_module_that_is_loaded_later(modules: Path) -> None:
+    known = load_registry([write(modules, "famulus_needy", NEEDY), write(modules, "famulus_providing", PROVIDING)])
+
+    assert sorted(known.needs(known["needy"])) == ["pool"]
+    layers = known.layers(known["needy"])
+    assert layers is not None
+    assert [each.function.__name__ for each in layers.before] == ["check"]
+
+
+def test_a_module_of_providers_alone_is_loaded(modules: Path) -> None:
+    text = PROVIDING.partition('@node("plain")')[0]
+
+    assert list(load_registry([write(modules, "famulus_providing", text)])) == []
+
+
+def test_providers_in_a_circle_are_a_settings_error(modules: Path) -> None:
+    text = """
+from typing import Annotated, Any
+from famulus.nodes import Inject, provide
+
+@provide
+def a(b: Annotated[Any, Inject("b")]): ...
+
+@provide
+def b(a: Annotated[Any, Inject("a")]): ...
+"""
+    with pytest.raises(SettingsError, match="a -> b -> a"):
+        load_registry([write(modules, "famulus_circle", text)])
+
+
+def test_middleware_for_a_name_that_is_unknown_is_told(modules: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_registry([write(modules, "famulus_typo", GOOD + MISSPELT)])
+
+    assert "famulus_typo.check is for nodes that are not registered here: ['onne']" in caplog.text
+
+
+MISSPELT = """
+from famulus.nodes import middleware
+
+@middleware("before", only="onne")
+def check(ctx): ...
+"""
+
+
+def test_a_class_that_inherits_from_a_node_is_none_itself(modules: Path) -> None:
+    text = """
+from famulus.nodes import node
+
+@node("base")
+class Base:
+    def exec(self, prepared): return 1
+
+class Other(Base): ...
+
+@node("third", concurrency=2)
+class Third(Base): ...
+"""
+    known = load_registry([write(modules, "famulus_classes", text)])
+
+    assert sorted(known) == ["base", "third"]
+    assert known["base"].limit is None
