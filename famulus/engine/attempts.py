@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
 from typing import Any
 
 from famulus.ids import RunId, StepId
+from famulus.nodes.cancellation import CANCELLATION, Cancellation
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ class RunningAttempt:
     attempt: int
     partition: int
     task: asyncio.Task[None]
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
 
 class Attempts:
@@ -29,6 +33,8 @@ class Attempts:
         self._running: dict[tuple[RunId, StepId], RunningAttempt] = {}
         self._given_up: set[asyncio.Task[None]] = set()
         """Cancelled, and not yet over: they are in nobody's way when their partition comes back."""
+        self._patience: dict[RunId, float] = {}
+        """Of runs that are about to be cancelled: how many seconds their attempts have to come to an end."""
 
     def __len__(self) -> int:
         return len(self._running) + len(self._given_up)
@@ -47,18 +53,37 @@ class Attempts:
         known = self._running.get(key)
         if known is not None and known.attempt == attempt:
             return
-        task = asyncio.create_task(body())
-        self._running[key] = RunningAttempt(attempt, partition, task)
+        cancellation, context = Cancellation(), copy_context()
+        context.run(CANCELLATION.set, cancellation)
+        task = asyncio.create_task(body(), context=context)
+        self._running[key] = RunningAttempt(attempt, partition, task, cancellation)
         task.add_done_callback(lambda done: self._ended(key, done))
 
     def task_of(self, run_id: RunId, step_id: StepId) -> asyncio.Task[None] | None:
         running = self._running.get((run_id, step_id))
         return None if running is None else running.task
 
+    @contextmanager
+    def patience(self, run_id: RunId, seconds: float) -> Iterator[None]:
+        """Let attempts of the run that are stopped meanwhile have so long to come to an end by themselves."""
+        self._patience[run_id] = seconds
+        try:
+            yield
+        finally:
+            self._patience.pop(run_id, None)
+
     def stop(self, run_id: RunId, step_id: StepId) -> None:
-        task = self.task_of(run_id, step_id)
-        if task is not None:
-            task.cancel()
+        """Tell the attempt that it is not wanted any more, and cancel it when its grace is over."""
+        running = self._running.get((run_id, step_id))
+        if running is None:
+            return
+        running.cancellation.request()
+        grace = self._patience.get(run_id, 0.0)
+        if grace <= 0:
+            running.task.cancel()
+            return
+        hard = asyncio.get_running_loop().call_later(grace, running.task.cancel)
+        running.task.add_done_callback(lambda _: hard.cancel())
 
     def keep_only(self, partitions: frozenset[int]) -> None:
         """Cancel what runs for partitions that belong to another worker now."""

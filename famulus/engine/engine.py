@@ -11,23 +11,26 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Coroutine, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from famulus.engine.builtins import BuiltIns, BuiltInServices, HookTokens
 from famulus.engine.catalog import Catalog
 from famulus.engine.children import Children
+from famulus.engine.commands import Cancel, ChildNotice, Command
 from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.joins import JoinDesk
-from famulus.engine.records import Cancel, ChildNotice, Job, Start, StepHint, Wake, parse_job
+from famulus.engine.records import Fork, Job, Start, StepHint, TimerDueRecord, Wake, parse_job
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
+from famulus.engine.schedules import Schedules
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.steps import StepRunner
 from famulus.engine.streaming import Watchers
+from famulus.engine.timers import NAP_SECONDS, Alarms, TimerDesk, TimerReader
 from famulus.errors import (
     BadRecordError,
     BlueprintError,
@@ -39,13 +42,28 @@ from famulus.errors import (
 )
 from famulus.flow.deciding import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep, StartChild, TellChild
-from famulus.flow.facts import CancelRequested
+from famulus.flow.facts import TimerDue
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import StepState
 from famulus.flow.status import RunStatus
+from famulus.flow.waiting import TimerKey
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
-from famulus.ports import BlueprintStore, Bus, Clock, Epochs, HookStore, Joins, Limits, ProgressBoard, Record, RunRows, RunStore
+from famulus.ports import (
+    BlueprintStore,
+    Bus,
+    Clock,
+    Epochs,
+    HookStore,
+    Joins,
+    Limits,
+    ProgressBoard,
+    Record,
+    RunRows,
+    RunStore,
+    ScheduleStore,
+    TimerStore,
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +83,13 @@ class Ports:
     bus: Bus
     clock: Clock
     hooks: HookStore
+    timers: TimerStore
     limits: Limits | None = None
     """``None``: limits of implementations hold for this worker alone."""
     progress: ProgressBoard | None = None
     """``None``: the progress of steps is told on the events topic alone."""
+    schedules: ScheduleStore | None = None
+    """``None``: no schedule ticks here, and nobody looks for any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +117,12 @@ class EngineOptions:
     """Rounds of one loop; then its controller fails."""
     items_at_once: int = 256
     """Items of a batch that are under way at the same time, where it sets no limit of its own."""
+    timer_in_memory_seconds: float = 5.0
+    """A run that waits longer than that sleeps in the store. `math.inf`: runs stay in memory while they wait."""
+    timer_lookahead_seconds: float = 2.0
+    """Runs are loaded so long before something of them is due."""
+    timer_poll_seconds: float = 1.0
+    """How often is looked for such runs."""
     max_subflow_depth: int = 16
     """How deep child runs may be nested."""
     hook_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
@@ -114,6 +141,10 @@ class Engine:
         self.counts: Counter[str] = Counter()
         self.catalog = Catalog(ports.blueprints, ports.clock.now)
         self.joins = JoinDesk(ports.joins)
+        self.alarms = Alarms(
+            ports.clock, self._timer_due, nap_seconds=max(NAP_SECONDS, options.timer_in_memory_seconds)
+        )
+        timers = TimerDesk(ports.timers, self.alarms, in_memory_seconds=options.timer_in_memory_seconds)
         services = SessionServices(
             store=ports.store,
             bus=ports.bus,
@@ -127,6 +158,7 @@ class Engine:
                 items_at_once=options.items_at_once,
                 deliverable=partial(settled, max_bytes=options.execution.value_bytes),
             ),
+            timers=timers,
         )
         self.runs = Runs(
             services,
@@ -184,6 +216,21 @@ class Engine:
             clock=ports.clock,
             loads_at_once=options.loads_at_once,
         )
+        self.schedules = (
+            None
+            if ports.schedules is None
+            else Schedules(ports.schedules, runs=ports.store, bus=ports.bus, clock=ports.clock, counts=self.counts)
+        )
+        self.timers = TimerReader(
+            self.runs,
+            timers,
+            ports.timers,
+            bus=ports.bus,
+            clock=ports.clock,
+            lookahead_seconds=options.timer_lookahead_seconds,
+            poll_seconds=options.timer_poll_seconds,
+            loads_at_once=options.loads_at_once,
+        )
         self._beginning: set[asyncio.Task[None]] = set()
 
     # -- ownership ---------------------------------------------------------------------------------------------------
@@ -201,9 +248,15 @@ class Engine:
         tenure = self.runs.take_over(partitions)
         self.steps.attempts.keep_only(tenure.partitions)
         if tenure.partitions:
-            task = asyncio.create_task(self.recovery.begin(tenure))
-            self._beginning.add(task)
-            task.add_done_callback(self._beginning.discard)
+            self._begin(self.recovery.begin(tenure))
+            self._begin(self.timers.tend(tenure))
+            if self.schedules is not None:
+                self._begin(self.schedules.tend(tenure))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
 
     def revoked(self) -> None:
         """Nothing is this worker's until the next assignment. Attempts go on; what they report waits for it."""
@@ -221,6 +274,7 @@ class Engine:
         for task in list(self._beginning):
             task.cancel()
         await asyncio.gather(*self._beginning, return_exceptions=True)
+        self.alarms.stop()
 
     # -- what sessions want done (`SessionOwner`) ----------------------------------------------------------------------
 
@@ -240,6 +294,24 @@ class Engine:
         self.runs.ended(session)
         if session.lingers:
             self.children.ended(session)
+
+    def run_sleeps(self, session: Session) -> None:
+        self.runs.went_to_sleep(session)
+
+    def is_busy(self, session: Session) -> bool:
+        if self.children.is_busy(session.run_id):
+            return True
+        due = (step.step_id for step in session.run.steps.values() if step.is_due)
+        return any(self.steps.attempts.task_of(session.run_id, step_id) is not None for step_id in due)
+
+    def _timer_due(self, run_id: RunId, key: TimerKey) -> None:
+        session = self.runs.live(run_id)
+        if session is None:
+            return
+        self.counts["timers"] += 1
+        recorded = session.note(TimerDue(key=key, at=self.ports.clock.now()))
+        # Where it could not be recorded, the run is loaded anew, and finds its timer overdue.
+        recorded.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def found_ended(self, session: Session, rows: RunRows) -> None:
         self.children.found_ended(session, rows)
@@ -269,7 +341,7 @@ class Engine:
 
     def _handle_hint(self, record: Record, hint: StepHint) -> Awaitable[None] | None:
         """Most hints find their step in flight, or recorded: the owner starts successors itself."""
-        if self.runs.has_ended(hint.run_id):
+        if self.runs.has_ended(hint.run_id) or self.runs.is_asleep(hint.run_id):
             self.counts["stale"] += 1
             return None
         session = self.runs.live(hint.run_id)
@@ -298,6 +370,12 @@ class Engine:
         if isinstance(job, Start):
             await self._handle_start(record, job)
             return
+        if isinstance(job, Fork):
+            await self._handle_fork(record, job)
+            return
+        if isinstance(job, Command):
+            await self._handle_command(record, job)
+            return
         session = await self.runs.open(job.run_id, record.partition)
         if session is None:
             self._check_known(job.run_id)
@@ -313,8 +391,8 @@ class Engine:
                 return  # opening it has set going what is due
             case ChildNotice():
                 await self.children.heard(session, job.step_id, job.child)
-            case Cancel():
-                await session.report(CancelRequested(by=job.by, reason=job.reason, at=self.ports.clock.now()))
+            case TimerDueRecord(key=key):
+                await session.report(TimerDue(key=key, at=self.ports.clock.now()))
             case _:
                 assert_never(job)
 
@@ -332,6 +410,23 @@ class Engine:
             return
         if not await self.runs.start(start, record.partition):
             self.counts["repeated_starts"] += 1
+            await self.children.answer(start)
+
+    async def _handle_fork(self, record: Record, fork: Fork) -> None:
+        if not await self.runs.fork(fork, record.partition):
+            self.counts["repeated_starts"] += 1
+
+    async def _handle_command(self, record: Record, command: Command) -> None:
+        if command.command_id is None:
+            # Of one that nobody has named, its place on the topic tells whether it was delivered before.
+            command = replace(command, command_id=f"{record.topic}/{record.partition}/{record.offset}")
+        async with self.runs.reopen(command.run_id, record.partition) as session:
+            if session is None:
+                self._check_known(command.run_id)
+                return
+            grace = command.grace_seconds if isinstance(command, Cancel) else 0.0
+            with self.steps.attempts.patience(command.run_id, grace):
+                await session.report(command)
 
     def _is_early(self, session: Session, hint: StepHint) -> bool:
         """Whether the step may be due only by an outcome that is not stored yet: then it must not run yet."""
@@ -371,7 +466,7 @@ class Engine:
     def _is_over(self, hint: StepHint) -> bool:
         """Whether the step is known to be recorded, or its next attempt is under way."""
         if self.runs.live(hint.run_id) is None:
-            return self.runs.has_ended(hint.run_id)
+            return self.runs.has_ended(hint.run_id) or self.runs.is_asleep(hint.run_id)
         step = self._known_step(hint)
         return step is None or not step.is_due or self.steps.attempts.task_of(hint.run_id, hint.step_id) is not None
 

@@ -1,9 +1,12 @@
 """Records of the jobs topic: what any producer may send, and what the engine sends to itself.
 
     start     {"run_id": "...", "blueprint_id": "...", "version": "...", "input": {...}}   version, input optional
+              and `start_at`, `by`; of a child run `parent`
+    fork      {"type": "fork", "run_id": "...", "from_run": "...", "from_step": "...", "context": {...}, "by": "..."}
     step      {"type": "step", "run_id": "...", "step_id": "...", "attempt": 1}            a hint: the step may be due
     wake      {"type": "wake", "run_id": "..."}                                     look after the run
-    command   {"type": "command", "command": "cancel", "run_id": "...", "by": "...", "reason": "..."}
+    timer     {"type": "timer", "run_id": "...", "kind": "step", "step_id": "..."}         a hint: its time has come
+    command   {"type": "command", "command": "cancel", "run_id": "..."}                    `famulus.engine.commands`
     flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                      its adapter's job payload
 
 Unknown fields are ignored. Everything that does not fit is a `BadRecordError` whose code goes into the dead letter.
@@ -11,17 +14,20 @@ Unknown fields are ignored. Everything that does not fit is a `BadRecordError` w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
+from famulus.engine import fields
+from famulus.engine.commands import ChildNotice, Command, changes_to_context, parse_command
+from famulus.engine.fields import shown
 from famulus.engine.parents import Parent
 from famulus.engine.rows import encode, nests_too_deep
 from famulus.errors import BadRecordError
-from famulus.ids import RUN_ID_PATTERN, BlueprintId, RunId, StepId, is_run_id
-
-COMMANDS: Final = frozenset({"cancel", "child_ended"})
+from famulus.flow.waiting import TimerKey, TimerKind
+from famulus.ids import BlueprintId, RunId, StepId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +38,25 @@ class Start:
     input: dict[str, Any]
     parent: Parent | None = None
     """The run and step that wait for this run."""
+    start_at: float | None = None
+    """The run exists at once, and begins at this time; seconds since the Unix epoch."""
+    by: str | None = None
     is_job_of_run: bool = False
     """Flowcraft's: it names a node of a run that may exist, and says nothing about the input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """Start a run with what another one had done before a step, from that step on."""
+
+    run_id: RunId
+    """Of the new run."""
+    from_run: RunId
+    from_step: StepId
+    """A step or a node."""
+    context: Mapping[str, Any]
+    """Keys that the new run is to have other values of."""
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,25 +73,17 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    run_id: RunId
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildNotice:
-    """A child run has ended; its rows say how."""
+class TimerDueRecord:
+    """A time may have come that something of the run was waiting for."""
 
     run_id: RunId
-    step_id: StepId
-    child: RunId
+    key: TimerKey
 
 
-Job: TypeAlias = Start | StepHint | Wake | Cancel | ChildNotice
+Job: TypeAlias = Start | Fork | StepHint | Wake | TimerDueRecord | Command | ChildNotice
 
 
-def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
+def parse_job(value: bytes | None, *, max_bytes: int) -> Job:  # noqa: PLR0911  # a table of types
     """Read a record's value. Raises `BadRecordError`."""
     document = _document(value, max_bytes)
     if "runId" in document and "run_id" not in document:
@@ -76,15 +91,20 @@ def parse_job(value: bytes | None, *, max_bytes: int) -> Job:
     match document.get("type", "start"):
         case "start":
             return _start(document)
+        case "fork":
+            return _fork(document)
         case "step":
-            return StepHint(run_id=_run_id(document), step_id=StepId(_text(document, "step_id")))
+            return StepHint(run_id=fields.run_id(document), step_id=StepId(fields.text(document, "step_id")))
         case "wake":
-            return Wake(run_id=_run_id(document))
+            return Wake(run_id=fields.run_id(document))
+        case "timer":
+            return _timer(document)
         case "command":
-            return _command(document)
+            return parse_command(document)
         case other:
             raise BadRecordError(
-                f"`type` is {_shown(other)}, expected start, step, wake or command", code="unknown_record_type"
+                f"`type` is {shown(other)}, expected start, fork, step, wake, timer or command",
+                code="unknown_record_type",
             )
 
 
@@ -95,8 +115,10 @@ def start_record(
     input: dict[str, Any],
     version: str | None = None,
     parent: Parent | None = None,
+    start_at: float | str | None = None,
+    by: str | None = None,
 ) -> bytes:
-    given = {"version": version, "parent": parent}
+    given = {"version": version, "parent": parent, "start_at": start_at, "by": by}
     return encode(
         {
             "type": "start",
@@ -104,6 +126,19 @@ def start_record(
             "blueprint_id": blueprint_id,
             "input": input,
             **{name: value for name, value in given.items() if value is not None},
+        }
+    )
+
+
+def fork_record(run_id: RunId, *, from_run: RunId, from_step: StepId, context: Mapping[str, Any], by: str) -> bytes:
+    return encode(
+        {
+            "type": "fork",
+            "run_id": run_id,
+            "from_run": from_run,
+            "from_step": from_step,
+            "context": context,
+            "by": by,
         }
     )
 
@@ -116,16 +151,8 @@ def wake_record(run_id: RunId) -> bytes:
     return msgspec.json.encode({"type": "wake", "run_id": run_id})
 
 
-def cancel_record(run_id: RunId, *, by: str, reason: str) -> bytes:
-    return msgspec.json.encode({"type": "command", "command": "cancel", "run_id": run_id, "by": by, "reason": reason})
-
-
-def command_record(command: str, run_id: RunId, *, by: str, reason: str) -> bytes:
-    return encode({"type": "command", "command": command, "run_id": run_id, "by": by, "reason": reason})
-
-
-def child_ended_record(parent: RunId, step_id: StepId, *, child: RunId) -> bytes:
-    return encode({"type": "command", "command": "child_ended", "run_id": parent, "step_id": step_id, "child": child})
+def timer_record(run_id: RunId, key: TimerKey) -> bytes:
+    return msgspec.json.encode({"type": "timer", "run_id": run_id, "kind": key.kind.value, "step_id": key.step_id})
 
 
 def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
@@ -147,7 +174,7 @@ def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
     if nests_too_deep(document, value):
         raise BadRecordError("the value is nested too deeply", code="too_deep")
     if not isinstance(document, dict):
-        raise BadRecordError(f"the value is {_shown(document)}, expected a JSON object", code="not_an_object")
+        raise BadRecordError(f"the value is {shown(document)}, expected a JSON object", code="not_an_object")
     return document
 
 
@@ -158,19 +185,39 @@ def _from_flowcraft(document: dict[str, Any]) -> Start:
 
 
 def _start(document: dict[str, Any]) -> Start:
-    given = document.get("input")
-    if given is not None and not isinstance(given, dict):
-        raise BadRecordError(f"`input` is {_shown(given)}, expected an object", code="wrong_type")
     version = document.get("version")
     if version is not None and not isinstance(version, str):
-        raise BadRecordError(f"`version` is {_shown(version)}, expected a string", code="wrong_type")
+        raise BadRecordError(f"`version` is {shown(version)}, expected a string", code="wrong_type")
+    given = fields.mapping(document, "input")
     return Start(
-        run_id=_run_id(document),
-        blueprint_id=BlueprintId(_text(document, "blueprint_id")),
+        run_id=fields.run_id(document),
+        blueprint_id=BlueprintId(fields.text(document, "blueprint_id")),
         version=version or None,
-        input=given or {},
+        input=given,
         parent=_parent(document.get("parent")),
+        start_at=fields.time(document, "start_at"),
+        by=fields.optional_text(document, "by"),
     )
+
+
+def _fork(document: dict[str, Any]) -> Fork:
+    return Fork(
+        run_id=fields.run_id(document),
+        from_run=fields.run_id(document, "from_run"),
+        from_step=StepId(fields.text(document, "from_step")),
+        context=changes_to_context(fields.mapping(document, "context")),
+        by=fields.text(document, "by", default="unknown"),
+    )
+
+
+def _timer(document: dict[str, Any]) -> TimerDueRecord:
+    kind = fields.text(document, "kind")
+    if kind not in tuple(TimerKind):
+        raise BadRecordError(
+            f"`kind` is {shown(kind)}, expected one of {', '.join(TimerKind)}", code="unknown_timer_kind"
+        )
+    step_id = StepId(fields.optional_text(document, "step_id") or "")
+    return TimerDueRecord(run_id=fields.run_id(document), key=TimerKey(TimerKind(kind), step_id))
 
 
 def _parent(given: Any) -> Parent | None:
@@ -179,46 +226,4 @@ def _parent(given: Any) -> Parent | None:
     try:
         return msgspec.convert(given, Parent)
     except msgspec.ValidationError as error:
-        raise BadRecordError(f"`parent` is {_shown(given)}: {error}", code="wrong_type") from error
-
-
-def _command(document: dict[str, Any]) -> Cancel | ChildNotice:
-    command = _text(document, "command")
-    if command not in COMMANDS:
-        raise BadRecordError(
-            f"`command` is {command!r}, expected one of {', '.join(sorted(COMMANDS))}", code="unknown_command"
-        )
-    if command == "child_ended":
-        return ChildNotice(
-            run_id=_run_id(document),
-            step_id=StepId(_text(document, "step_id")),
-            child=RunId(_text(document, "child")),
-        )
-    return Cancel(
-        run_id=_run_id(document),
-        by=_text(document, "by", default="unknown"),
-        reason=_text(document, "reason", default="cancelled on request"),
-    )
-
-
-def _run_id(document: dict[str, Any]) -> RunId:
-    text = _text(document, "run_id")
-    if not is_run_id(text):
-        raise BadRecordError(f"`run_id` is {_shown(text)}, expected {RUN_ID_PATTERN.pattern}", code="bad_run_id")
-    return RunId(text)
-
-
-def _text(document: dict[str, Any], name: str, *, default: str | None = None) -> str:
-    value = document.get(name)
-    if value is None or value == "":
-        if default is not None:
-            return default
-        raise BadRecordError(f"`{name}` is missing, expected a text that is not empty", code="missing_field")
-    if not isinstance(value, str):
-        raise BadRecordError(f"`{name}` is {_shown(value)}, expected a string", code="wrong_type")
-    return value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  # a line of a terminal
+        raise BadRecordError(f"`parent` is {shown(given)}: {error}", code="wrong_type") from error

@@ -7,26 +7,30 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from famulus.engine.catalog import Catalog
-from famulus.engine.inheritance import inherited_from
+from famulus.engine.forking import all_events, check_goes_on, forked_event, forked_rows
+from famulus.engine.inheritance import Inherited, inherited_from
 from famulus.engine.loader import state_of
-from famulus.engine.records import Start
+from famulus.engine.records import Fork, Start
 from famulus.engine.rows import encode, input_digest
 from famulus.engine.seals import seals_for, visible_rows
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.tenure import Tenure
-from famulus.errors import BadRecordError, OwnershipLostError
+from famulus.errors import BadRecordError, OwnershipLostError, RunNotFoundError
 from famulus.flow.facts import RunStarted, StartRefused, StepUnparked
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
-from famulus.ids import RunId
+from famulus.ids import RunId, Stamp
 from famulus.ports import RunBirth, RunRows
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
+
+
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(slots=True)
@@ -59,6 +63,8 @@ class Runs:
         self._sessions: dict[RunId, Session] = {}
         self._doors: dict[RunId, _Door] = {}
         self._ended: OrderedDict[RunId, None] = OrderedDict()
+        self._asleep: OrderedDict[RunId, Stamp] = OrderedDict()
+        """Runs that went to sleep here lately, with the stamps of their last batches."""
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
@@ -80,6 +86,7 @@ class Runs:
             session.close()
         self._sessions.clear()
         self._ended.clear()
+        self._asleep.clear()
 
     @property
     def is_assigned(self) -> bool:
@@ -114,9 +121,13 @@ class Runs:
         """Whether the run is known to have ended; not all that have are remembered."""
         return run_id in self._ended
 
+    def is_asleep(self, run_id: RunId) -> bool:
+        """Whether the run is known to be dormant: no step of it is due. Not all that are dormant are remembered."""
+        return run_id in self._asleep
+
     def knows(self, run_id: RunId) -> bool:
-        """Whether nobody has to look after the run: it is in memory, or known to have ended."""
-        return self.live(run_id) is not None or self.has_ended(run_id)
+        """Whether nobody has to look after the run: it is in memory, or known to have ended or to be dormant."""
+        return self.live(run_id) is not None or self.has_ended(run_id) or self.is_asleep(run_id)
 
     async def open(self, run_id: RunId, partition: int) -> Session | None:
         """The session of a run; ``None`` if it has ended (`has_ended` knows then) or does not exist.
@@ -126,6 +137,35 @@ class Runs:
         async with self._door(run_id):
             session = self.live(run_id) or await self._load(run_id, partition)
         return None if session is None or self.has_ended(run_id) else session
+
+    @asynccontextmanager
+    async def reopen(self, run_id: RunId, partition: int) -> AsyncIterator[Session | None]:
+        """The session of a run, also of one that has ended; ``None`` if it does not exist.
+
+        Meanwhile nobody else finds or loads the run. One that still has ended afterwards is forgotten again; one that
+        goes on is loaded anew, so that what is due of it is derived and not only what the command has said.
+        """
+        async with self._door(run_id):
+            session = self.live(run_id)
+            if session is not None and session.run.status in RUN_ENDED:
+                await session.written()  # then it is found no more
+                session = self.live(run_id)
+            session = session or await self._load(run_id, partition)
+            if session is None or session.run.status not in RUN_ENDED:
+                yield session
+                return
+            self._sessions[run_id] = session
+            self._ended.pop(run_id, None)
+            try:
+                yield session
+            finally:
+                self._sessions.pop(run_id, None)
+                if session.run.status in RUN_ENDED and not session.closed:
+                    self._remember_ended(run_id)
+            if session.run.status not in RUN_ENDED:
+                session.close()
+                await session.written()
+                await self._load(run_id, partition)
 
     async def start(self, start: Start, partition: int) -> bool:
         """Create the run, and say whether there was none. One that is there takes note of a start that differs.
@@ -154,14 +194,65 @@ class Runs:
     async def close_ended(self, session: Session) -> None:
         """Let a run that has ended leave the index of open runs, unless it goes on again meanwhile."""
         async with self._door(session.run_id):
-            if self.live(session.run_id) is None:
+            if self.live(session.run_id) is not None:
+                return
+            heads = await self._services.store.heads([session.run_id])
+            if heads[session.run_id][1].stamp == session.stamp:  # else it has gone on, and ended again
                 await session.leave_open_index()
+
+    def went_to_sleep(self, session: Session) -> None:
+        """A run is dormant: it needs no memory any more but, for a while, that."""
+        if self._sessions.get(session.run_id) is session:
+            del self._sessions[session.run_id]
+            _remember(self._asleep, session.run_id, session.stamp, most=self._ended_remembered)
+            self._counts["runs_asleep"] += 1
 
     def ended(self, session: Session) -> None:
         """A run has come to its end: it needs no memory any more but that."""
         self._sessions.pop(session.run_id, None)
         self._remember_ended(session.run_id)
         self._counts[f"runs_{session.run.status}"] += 1
+
+    async def fork(self, fork: Fork, partition: int) -> bool:
+        """Create a run with what another one has done, and say whether there was none.
+
+        Raises `RunNotFoundError` and `CommandRefusedError`.
+        """
+        async with self._door(fork.run_id):
+            if self.live(fork.run_id) is not None or await self._load(fork.run_id, partition) is not None:
+                return False
+            tenure = await self.tenure_of(partition)
+            source = await self._services.store.load(fork.from_run)
+            if source is None:
+                raise RunNotFoundError(fork.from_run)
+            source = visible_rows(source)
+            birth = source.birth
+            graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+            told = [event async for event in all_events(self._services.store, source)]
+            now = self._services.clock.now()
+            forked = forked_rows(fork, graph, source, told, partition=partition, at=now)
+            run = state_of(graph, forked, limits=self._services.limits)
+            check_goes_on(fork, run)
+            tenure.check()
+            session = Session(
+                self._services,
+                tenure,
+                forked.birth,
+                partition,
+                run,
+                seals={},
+                inherited=Inherited(steps=tuple(forked.steps), context=tuple(forked.context)),
+                unborn=True,
+            )
+            self._sessions[fork.run_id] = session
+            self._counts["started"] += 1
+            try:
+                await session.begin_as(forked_event(fork, birth, run, at=now))
+                await session.resume()
+            except BaseException:
+                session.close()
+                raise
+        return True
 
     async def _create(self, start: Start, partition: int) -> asyncio.Future[None]:
         tenure = await self.tenure_of(partition)
@@ -188,7 +279,7 @@ class Runs:
         session = Session(self._services, tenure, birth, partition, run, seals={}, unborn=True)
         self._sessions[start.run_id] = session
         self._counts["started"] += 1
-        return session.note(RunStarted(at=now))
+        return session.note(RunStarted(at=now, not_before=start.start_at))
 
     async def _load(self, run_id: RunId, partition: int) -> Session | None:
         """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""
@@ -203,6 +294,8 @@ class Runs:
         birth = rows.birth
         graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
         tenure.check()
+        # A run that went to sleep here has nothing on its way to the store.
+        is_ours = self._asleep.pop(run_id, None) == rows.head.stamp
         session = Session(
             self._services,
             tenure,
@@ -210,7 +303,8 @@ class Runs:
             partition,
             _readable(graph, rows, self._services.limits),
             seals=seals_for(rows, tenure.epoch),
-            inherited=inherited_from(rows),
+            inherited=inherited_from(rows, owner=tenure.epoch if is_ours else None),
+            stamp=rows.head.stamp,
         )
         if session.run.status in RUN_ENDED:
             self._remember_ended(run_id)
@@ -235,9 +329,7 @@ class Runs:
                 await session.report(StepUnparked(step_id=step.step_id, at=now))
 
     def _remember_ended(self, run_id: RunId) -> None:
-        self._ended[run_id] = None
-        if len(self._ended) > self._ended_remembered:
-            self._ended.popitem(last=False)
+        _remember(self._ended, run_id, None, most=self._ended_remembered)
 
     @asynccontextmanager
     async def _door(self, run_id: RunId) -> AsyncIterator[None]:
@@ -261,6 +353,12 @@ def _readable(graph: Graph, rows: RunRows, limits: RunLimits) -> RunState:
         raise BadRecordError(
             f"run {rows.birth.run_id!r} cannot be read from its rows: {error!r}", code="unreadable_run"
         ) from error
+
+
+def _remember(known: OrderedDict[RunId, ValueT], run_id: RunId, value: ValueT, *, most: int) -> None:
+    known[run_id] = value
+    if len(known) > most:
+        known.popitem(last=False)
 
 
 def _difference(start: Start, birth: RunBirth) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from famulus.blueprint.values import ABSENT
 from famulus.ids import BlueprintId, NodeId, RunId, StepId
+from famulus.nodes.cancellation import CANCELLATION
 
 
 class Line(Protocol):
@@ -83,6 +84,16 @@ class NodeInfo:
         A step runs at least once; a system that honours the key makes its effect once.
         """
         return f"{self.run_id}/{self.step_id}"
+
+    @property
+    def cancelled(self) -> bool:
+        """The step is not wanted any more: come to an end soon. What is returned now is not recorded.
+
+        An `async def` node that goes on is cancelled when the grace of the one who asked is over, at once if there is
+        none. A `def` node in a thread cannot be stopped from outside: one that takes long should look at this.
+        """
+        current = CANCELLATION.get()
+        return current is not None and current.is_requested
 
     def webhook_url(self, node_id: str) -> str:
         """The URL that lets this `webhook` node go on, once, from the moment at which it waits.

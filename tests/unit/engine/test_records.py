@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ import pytest
 from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually, outputs, statuses
 
+from famulus.engine.commands import cancel_record
 from famulus.engine.engine import FORWARDED_HEADER
-from famulus.engine.records import cancel_record, step_record
+from famulus.engine.records import step_record
 from famulus.errors import OutputError
 from famulus.ids import RunId, StepId
 from famulus.ports import Record
@@ -378,7 +380,7 @@ async def test_a_cancel_before_the_start_is_a_dead_letter_and_the_start_runs() -
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
-async def test_a_cancel_after_the_end_changes_nothing_and_is_no_dead_letter(forgotten: bool) -> None:  # noqa: FBT001
+async def test_a_cancel_after_the_end_is_refused_and_changes_nothing(forgotten: bool) -> None:  # noqa: FBT001
     async with a_world() as world:
         await world.push(ECHO)
         await world.send(start_of("r"), key="r")
@@ -389,10 +391,13 @@ async def test_a_cancel_after_the_end_changes_nothing_and_is_no_dead_letter(forg
 
         await world.send({"type": "command", "command": "cancel", "run_id": "r"}, key="r")
 
-        await eventually(lambda: not world.handling)
-        await asyncio.sleep(0)
-        await eventually(lambda: world.engines[0].counts["stale"] > 0)
-        assert await world.reader.show(RunId("r")) == before
+        async def is_refused() -> bool:
+            return (await world.reader.events(RunId("r")))[-1].type == "command.refused"
+
+        await eventually(is_refused)
+        after = await world.reader.show(RunId("r"))
+        assert replace(after, summary=replace(after.summary, updated_at=before.summary.updated_at)) == before
+        assert world.engines[0].runs.in_memory == 0
         assert world.bus.dead_letters == []
 
 
