@@ -26,14 +26,21 @@ class Deadline:
         self._end = total_end if self._of_all else end
         self._limit = asyncio.timeout_at(self._end)
         self._is_silent = False
+        self._was_over = False
 
     @property
     def is_final(self) -> bool:
         """What has run out is the time of the step with all its attempts."""
-        return self._of_all and not self._is_silent and self._limit.expired()
+        return self._of_all and not self._is_silent and (self._was_over or self._limit.expired())
 
     def beat(self) -> None:
         self._beat = self._clock()
+
+    def check(self) -> None:
+        """Raises `TimeoutError` if the time of the step is over before the attempt has begun."""
+        if self._of_all and self._end is not None and self._clock() >= self._end:
+            self._was_over = True
+            raise self._expiry()
 
     async def within(self, calling: Awaitable[Any]) -> Any:
         """Await the call, for so long. What a thread does after its time is not waited for."""

@@ -183,7 +183,11 @@ class Executor:
         layers = self.registry.layers(implementation)
         if layers is not None:
             calling = layered(calling, layers, ctx, self._caller)
-        returned = await (calling() if attempt.deadline is None else attempt.deadline.within(calling()))
+        if attempt.deadline is None:
+            returned = await calling()
+        else:
+            attempt.deadline.check()
+            returned = await attempt.deadline.within(calling())
         return returned if isinstance(returned, Result) else Result(returned)
 
     async def _provided(self, attempt: _Attempt, ctx: NodeInfo) -> Any:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from famulus.engine.calling import Caller
 from famulus.nodes import Registry
@@ -17,6 +17,9 @@ from famulus.nodes.providers import Provider, is_generator
 from famulus.nodes.signature import code_of
 
 log = logging.getLogger(__name__)
+
+CLEAN_UP_SECONDS: Final = 10.0
+"""A worker that stops does not wait longer for a provider."""
 
 
 class Provisions:
@@ -122,7 +125,16 @@ class _Held:
         self._is_over.set()
         if not self._made.done():
             self._task.cancel()
-        await asyncio.wait([self._task])
+        _, late = await asyncio.wait([self._task], timeout=CLEAN_UP_SECONDS)
+        for task in late:
+            task.cancel()
+            log.error(
+                "provider %s took longer than %g s to clean up",
+                self._name,
+                CLEAN_UP_SECONDS,
+                extra={"action": "provider_not_closed", "provider": self._name},
+            )
+            return
         if not self._task.cancelled() and self._task.exception() is not None:
             log.error(
                 "provider %s has not cleaned up",

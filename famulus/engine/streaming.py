@@ -79,6 +79,7 @@ class AttemptLine:
         self._now = now
         self._counts = counts
         self._stream: _Stream | None = None
+        self._is_closed = False
         self._loop = asyncio.get_running_loop()
 
     def beat(self) -> None:
@@ -97,12 +98,13 @@ class AttemptLine:
         self._tell(lambda stream: stream.add(told, at))
 
     async def close(self) -> None:
-        """Tell the rest, and nothing more."""
+        """Tell the rest, and nothing more: a thread that was given up may still have something to tell."""
+        self._is_closed = True
         if self._stream is not None:
             await self._stream.close()
 
     def _tell(self, what: Callable[[_Stream], None]) -> None:
-        if self._watchers is None:
+        if self._watchers is None or self._is_closed:
             return
         if self._stream is None:
             self._stream = _Stream(self._told(), self._watchers, self._counts)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from support.world import World, blueprint
 
+from famulus.blueprint.model import NodeConfig
+from famulus.engine.deadline import Deadline
 from famulus.engine.failures import describe
 from famulus.nodes import NodeContext, NonRetryableError, RetryAfter, ThreadContext
 
@@ -179,3 +181,12 @@ async def test_a_timeout_of_the_nodes_own_is_not_taken_for_that_of_the_step() ->
     step = await outcome(f, timeout=10_000, totalTimeout=10_000, heartbeatTimeout=10_000)
 
     assert step.error["message"] == "its own"
+
+
+async def test_an_attempt_that_begins_after_the_total_timeout_is_the_last() -> None:
+    deadline = Deadline(NodeConfig(total_timeout_ms=100), already_ms=100.0)
+
+    with pytest.raises(TimeoutError, match="in all"):
+        deadline.check()
+
+    assert deadline.is_final
