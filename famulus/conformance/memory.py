@@ -15,6 +15,8 @@ from famulus.ports import RunStore
 from famulus.testing.stage import Stage
 
 RUN_ID: Final = "case"
+OPTIONS: Final[Mapping[str, Any]] = {"rounds_of_loop": 2000}
+"""A loop without end is found out soon."""
 
 
 class MemoryTheatre:
@@ -40,7 +42,7 @@ class MemoryTheatre:
 
 async def run_in_memory(case: Case) -> dict[str, Any]:
     registry = Registry()
-    async with Stage(registry) as stage:
+    async with Stage(registry, options=OPTIONS) as stage:
         try:
             for blueprint in case.blueprints:
                 await stage.register(blueprint)

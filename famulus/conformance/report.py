@@ -32,7 +32,10 @@ def report(
             items[batch_id_of(step)].append(step)
     latest = {node_id: steps[-1] for node_id, steps in by_node.items()}
     started = {node_id: [step for step in steps if _was_started(step)] for node_id, steps in by_node.items()}
-    outputs = {node_id: _output(step) for node_id, step in latest.items() if step.status is StepStatus.COMPLETED}
+    completed: dict[str, Any] = {
+        node_id: _output(step) for node_id, step in latest.items() if step.status is StepStatus.COMPLETED
+    }
+    outputs: dict[str, Any] = {**{str(node_id): value for node_id, value in run.outputs.items()}, **completed}
     uses: dict[str, str] = {node.id: node.uses for node in blueprint.nodes}
     return {
         "status": run.status.value if run.status in RUN_ENDED else AWAITING,
@@ -47,7 +50,9 @@ def report(
         },
         "errors": _errors(run, latest, items),
         "awaiting": sorted(node_id for node_id, step in latest.items() if step.status in _WAITS),
-        "skipped": sorted(node_id for node_id, step in latest.items() if step.status is StepStatus.SKIPPED),
+        "skipped": sorted(
+            node_id for node_id, step in latest.items() if step.status is StepStatus.SKIPPED and not started[node_id]
+        ),
         "batches": {
             node_id: [_output(item) for item in sorted(items[step.step_id], key=_index)]
             for node_id, step in latest.items()

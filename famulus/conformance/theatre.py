@@ -27,6 +27,8 @@ BY: Final = "conformance"
 FAR_SECONDS: Final = 100 * 366 * 86_400.0
 HORIZON_SECONDS: Final = 366 * 86_400.0
 """What becomes due later than this, becomes due never: that is how sleeps are held."""
+PAUSED_LOOK_SECONDS: Final = 0.002
+_STANDS_STILL: Final = frozenset({RunStatus.PAUSED, *RUN_ENDED})
 _WAITS: Final = (StepStatus.WAITING, StepStatus.SLEEPING)
 
 
@@ -59,7 +61,6 @@ class Play:
         self._theatre = theatre
         self._run_id = RunId(run_id)
         self._left = list(case.resume)
-        self._paused: asyncio.Event = asyncio.Event()
         self._numbers = itertools.count(1)
 
     async def perform(self) -> dict[str, Any]:
@@ -70,10 +71,11 @@ class Play:
 
     async def completing(self, ctx: NodeContext) -> None:
         """Hold a node that the run is to be cancelled after, until the run is paused: so nothing starts behind it."""
-        if ctx.run_id != self._run_id or ctx.node_id != self._case.cancelled_after or self._paused.is_set():
+        if ctx.run_id != self._run_id or ctx.node_id != self._case.cancelled_after:
             return
         await self._command(self._run_id, "pause", reason="to be cancelled")
-        await self._paused.wait()
+        while await self._status() not in _STANDS_STILL:  # noqa: ASYNC110  # the store tells nobody
+            await asyncio.sleep(PAUSED_LOOK_SECONDS)
 
     async def _start(self) -> None:
         case, now = self._case, self._theatre.now()
@@ -111,8 +113,6 @@ class Play:
         return False
 
     async def _cancel_paused(self, root: RunState) -> None:
-        self._paused.set()
-        await self._theatre.settle()
         if any(step.node_id == self._case.cancelled_after and step.is_live for step in root.steps.values()):
             return
         await self._command(self._run_id, "cancel", reason=f"after {self._case.cancelled_after}")
@@ -155,6 +155,10 @@ class Play:
                 **fields,
             }
         )
+
+    async def _status(self) -> str | None:
+        heads = await self._theatre.store.heads([self._run_id])
+        return heads[self._run_id][1].status if self._run_id in heads else None
 
     # -- what is recorded --------------------------------------------------------------------------------------------
 

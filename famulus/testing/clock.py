@@ -83,9 +83,18 @@ class Pace:
     threads and servers in real time; the clock follows real time then, so that whatever is to interrupt it does.
     """
 
-    def __init__(self, clock: VirtualClock, busy: Callable[[], bool], *, patience_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        *,
+        busy: Callable[[], bool],
+        progress: Callable[[], int],
+        patience_seconds: float = 60.0,
+    ) -> None:
+        """`busy`: whether code of a node is at work; `progress`: a number that grows while a run goes on."""
         self._clock = clock
         self._busy = busy
+        self._progress = progress
         self._patience_seconds = patience_seconds
 
     async def settle(self) -> None:
@@ -97,7 +106,9 @@ class Pace:
         began = loop.time()
         seen = began
         while True:
-            await stand_still()
+            before = self._progress()
+            if not await stand_still() and self._progress() != before:
+                continue
             if not self._busy():
                 return
             now = loop.time()
@@ -122,20 +133,21 @@ class Pace:
         return True
 
 
-async def stand_still() -> None:
-    """Return when the event loop has nothing else to run at the moment."""
+async def stand_still() -> bool:
+    """Return when the event loop has nothing else to run at the moment; `False` if that takes too long."""
     ready = getattr(asyncio.get_running_loop(), "_ready", None)
     if ready is None:  # another kind of loop: it does not say, so give every chain of callbacks time to come through
         for _ in range(_TURNS_UNSEEN):
             await asyncio.sleep(0)
-        return
+        return True
     still = 0
     for _ in range(_TURNS_MOST):  # code that turns round and round waits for something else
         await asyncio.sleep(0)
         # What is due at once in real time becomes ready one turn later.
         still = 0 if ready else still + 1
         if still == _TURNS_STILL:
-            return
+            return True
+    return False
 
 
 _LOOK_SECONDS: Final = 0.0005

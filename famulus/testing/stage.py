@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,9 +20,7 @@ from famulus.adapters import memory
 from famulus.blueprint import Blueprint
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.reading import RunReader
-from famulus.engine.session import Session
 from famulus.errors import RetryableError
-from famulus.flow.facts import TimerDue
 from famulus.flow.state import RunState, StepState
 from famulus.flow.tasks import task_of
 from famulus.ids import RunId
@@ -33,8 +32,13 @@ from famulus.testing.facts import RecordedRuns
 
 PARTITIONS: Final = 1
 AGAIN_SECONDS: Final = 0.05
-OPTIONS: Final[Mapping[str, Any]] = {"announce_seconds": 0.0, "taken_seconds": 60.0}
-"""In real time: hints and events at once; and a step that takes long in real time is no event of the run."""
+OPTIONS: Final[Mapping[str, Any]] = {
+    "announce_seconds": 0.0,
+    "taken_seconds": 60.0,
+    "timer_in_memory_seconds": math.inf,
+}
+"""In real time: hints and events at once; and a step that takes long in real time is no event of the run. Runs stay in
+memory while they wait, or the clock would stop at every look for their timers."""
 
 Hook = Callable[[str], Awaitable[object]]
 
@@ -133,7 +137,7 @@ class Stage:
         """Every record is delivered twice."""
         self.options = {**OPTIONS, **(options or {})}
         self.clock = VirtualClock()
-        self.pace = Pace(self.clock, self._is_busy)
+        self.pace = Pace(self.clock, busy=self._is_busy, progress=lambda: self.runs.batches)
         self.runs = RecordedRuns(epoch=self.clock.start)
         self.joins = memory.MemoryJoins()
         self.bus = memory.MemoryBus(partitions=PARTITIONS, now=self.clock.now)
@@ -146,6 +150,7 @@ class Stage:
         self._shared = {
             "epochs": memory.MemoryEpochs(),
             "hooks": memory.MemoryHookStore(),
+            "timers": self.runs.timers,
             "limits": None,
         }
         self._owner: Engine | None = None
@@ -182,6 +187,11 @@ class Stage:
     def machine(self) -> Machine:
         return self.machines[self.engine]
 
+    @property
+    def is_down(self) -> bool:
+        """The engine was killed, and no other one has taken over."""
+        return self._owner is None
+
     def take_over(self) -> Engine:
         """Start an engine and give it everything; whatever another one had in hand is delivered again."""
         machine = Machine()
@@ -209,20 +219,7 @@ class Stage:
 
     async def time_goes_on(self, *, until: float | None = None) -> bool:
         """Let time go on to the next moment in which something is due; `False` when nothing is, up to that time."""
-        await self.pace.settle()
-        timers = [(due_at, session, key) for session in self._sessions() for key, due_at in session.run.timers.items()]
-        first = min((due_at for due_at, _, _ in timers), default=None)
-        asleep = self.clock.next_due
-        if first is None or (asleep is not None and asleep < first):
-            return await self.pace.go_on(until=until)
-        if until is not None and first > until:
-            return False
-        self.clock.move_to(first)
-        for due_at, session, key in timers:
-            if due_at <= first and not session.closed:
-                session.note(TimerDue(key=key, at=self.clock.now()))
-        await self.pace.settle()
-        return True
+        return await self.pace.go_on(until=until)
 
     async def pass_to(self, time: float) -> None:
         """Let it be that time, through every moment on the way in which something is due."""
@@ -230,12 +227,6 @@ class Stage:
             pass
         self.clock.move_to(time)
         await self.pace.settle()
-
-    def _sessions(self) -> Iterator[Session]:
-        for run_id, record in self.runs.runs.items():
-            session = None if record.has_ended else self.engine.runs.live(run_id)
-            if session is not None:
-                yield session
 
     async def register(self, blueprint: Blueprint) -> None:
         """Raises `BlueprintError` if it cannot run."""
