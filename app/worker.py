@@ -139,6 +139,7 @@ class FamulusApp(faust.App):
                 bus=self.bus,
                 clock=SystemClock(),
                 hooks=stores.hooks,
+                timers=stores.timers,
             ),
             self.registry,
             replace(
@@ -219,6 +220,9 @@ def engine_options(settings: Settings) -> EngineOptions:
         starts_at_once=settings.starts,
         handover_seconds=settings.handover_seconds,
         max_subflow_depth=settings.max_subflow_depth,
+        timer_in_memory_seconds=settings.timer_in_memory_seconds,
+        timer_lookahead_seconds=settings.timer_lookahead_seconds,
+        timer_poll_seconds=settings.timer_poll_seconds,
         execution=ExecutionLimits(
             steps=settings.concurrency,
             steps_per_run=settings.concurrency_per_run,

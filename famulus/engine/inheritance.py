@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from famulus.flow.status import STEP_ENDED, StepStatus
+from famulus.ids import Epoch, epoch_of
 from famulus.ports import Commit, ContextRow, RunRows, StepRow
 
 
@@ -28,8 +29,17 @@ class Inherited:
         return replace(commit, takes_over=True, steps=tuple(steps.values()), context=tuple(context.values()))
 
 
-def inherited_from(rows: RunRows) -> Inherited:
-    """What of these visible rows an owner has to make its own."""
+def inherited_from(rows: RunRows, *, owner: Epoch | None = None) -> Inherited:
+    """What of these visible rows an owner has to make its own.
+
+    Its own epoch is given when it has written the run before, and nothing of that can still be on its way: then what it
+    wrote itself is its own already.
+    """
+
+    def is_own(row: StepRow | ContextRow) -> bool:
+        return owner is not None and epoch_of(row.stamp) == owner
+
     return Inherited(
-        steps=tuple(row for row in rows.steps if StepStatus(row.status) not in STEP_ENDED), context=tuple(rows.context)
+        steps=tuple(row for row in rows.steps if StepStatus(row.status) not in STEP_ENDED and not is_own(row)),
+        context=tuple(row for row in rows.context if not is_own(row)),
     )

@@ -397,14 +397,14 @@ async def test_a_run_of_the_first_tables_is_read_after_the_migration(
         await migrate(contact_points, keyspace=keyspace)
     key = ("default", "old")
     plain.execute(
-        f"INSERT INTO {keyspace}.runs (namespace, run_id, blueprint_id, version, digest, input, input_digest, partition,"
-        " created_at, status, updated_at, seals, next_seq, rows_written, stamp)"
+        f"INSERT INTO {keyspace}.runs (namespace, run_id, blueprint_id, version, digest, input, input_digest,"
+        " partition, created_at, status, updated_at, seals, next_seq, rows_written, stamp)"
         " VALUES (%s, %s, 'b', '1', 'd', 0x7b7d, 'i', 7, 1.0, 'running', 1.0, {}, 2, 1, %s) USING TIMESTAMP %s",
         (*key, stamp, stamp),
     )
     plain.execute(
-        f"INSERT INTO {keyspace}.steps (namespace, run_id, step_id, node_id, status, attempt, seq, fired, result, stamp)"
-        " VALUES (%s, %s, 's', 's', 'completed', 1, 0, [], {output: 0x31, worker: 'w'}, %s) USING TIMESTAMP %s",
+        f"INSERT INTO {keyspace}.steps (namespace, run_id, step_id, node_id, status, attempt, seq, fired, result,"
+        " stamp) VALUES (%s, %s, 's', 's', 'completed', 1, 0, [], {output: 0x31, worker: 'w'}, %s) USING TIMESTAMP %s",
         (*key, stamp, stamp),
     )
 
