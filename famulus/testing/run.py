@@ -137,8 +137,7 @@ class TestRun:
             case RunStatus.CANCELLED:
                 raise RunCancelledError(RUN_ID, self.reason)
             case RunStatus.FAILED:
-                failed = next((s for s in self._record.steps.values() if s.status is StepStatus.FAILED), None)
-                raise RunFailedError(RUN_ID, self.reason, step_id=None if failed is None else failed.step_id)
+                raise self._failure()
             case status:
                 raise AssertionError(f"the run is {status}, at {', '.join(self.waits) or 'nothing'}\n{self.trace()}")
 
@@ -297,6 +296,19 @@ class TestRun:
             yield
         finally:
             self._gate.close()
+
+    def _failure(self) -> RunFailedError:
+        failed = [step for step in self._record.steps.values() if step.status is StepStatus.FAILED]
+        first = min(failed, key=lambda step: step.seq, default=None)
+        if first is None or first.error is None:
+            return RunFailedError(RUN_ID, self.reason)
+        error = first.error
+        return RunFailedError(
+            RUN_ID,
+            f"{error.type}: {error.message}",
+            step_id=first.step_id,
+            error={"type": error.type, "message": error.message, "traceback": error.traceback},
+        )
 
     async def _time_goes_on(self) -> bool:
         return await self._stage.time_goes_on()
