@@ -99,3 +99,12 @@ def test_runs_are_forgotten_beyond_the_limit_oldest_first() -> None:
     assert [offer("r1"), offer("r2"), offer("r1"), offer("r3")] == [1, 1, 0, 1]
     assert offer("r1") == 0
     assert offer("r2") == 1
+
+
+def test_what_steps_tell_while_they_run_is_neither_counted_nor_hides_an_event() -> None:
+    counted = Counted()
+    told = record("r1", (-1, "step.progress", 1.0), (-1, "step.chunk", 1.1))
+
+    count(delivered(told, record("r1", (0, "run.started", 1.0)), told), NewEvents(), counted, counted)
+
+    assert [events for _, _, events in counted.records] == [[], [("order", "run.started")], []]
