@@ -75,7 +75,7 @@ class World:
         self.limits: Any = MemoryLimits()
         self.progress: Any = MemoryProgressBoard()
         self.bus = MemoryBus(partitions=4)
-        self.options = options
+        self.options = {"hook_secret": b"that of all engines of a world", **options}
         self.engines: list[Engine] = []
         self.handling: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None

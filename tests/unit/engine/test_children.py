@@ -361,11 +361,21 @@ async def test_a_started_run_is_not_waited_for() -> None:
 # -- crashes -----------------------------------------------------------------------------------------------------------
 
 
-async def _with_crash(after_calls: int, *, doubled: bool, turns: int) -> tuple[RunView, list[RunId], int]:
+SINGLE = parent(calling("child"))
+MANY = blueprint(
+    "parent",
+    {"begin": giving([1, 2, 3]), "call": {"uses": "map", "params": {"blueprintId": "child"}}, "end": "echo"},
+    ("begin", "call"),
+    ("call", "end"),
+)
+FORGOTTEN = parent({"uses": "startRun", "params": {"blueprintId": "child"}})
+
+
+async def _with_crash(document: dict[str, Any], after_calls: int, *, doubled: bool, turns: int) -> tuple[RunView, int]:
     """Run parent and child, with an owner that dies at this call to its servers; how many calls it had made too."""
     async with FaultyWorld(NODES, doubled=doubled) as world:
         await world.push(CHILD)
-        await world.push(parent(calling("child")))
+        await world.push(document)
         first = world.engines[0]
         machine = world.machines[first]
         machine.turns = turns
@@ -379,34 +389,59 @@ async def _with_crash(after_calls: int, *, doubled: bool, turns: int) -> tuple[R
                 machine.freeze()
                 died.set()
 
-        machine.on_call = count
-        await world.start("parent", "r1")
-        ended = asyncio.create_task(world.ended("r1"))
-        dying = asyncio.create_task(died.wait())
-        await asyncio.wait({ended, dying}, return_when=asyncio.FIRST_COMPLETED)
-        if died.is_set():
+        async def replace() -> None:
+            await died.wait()
             await world.crash(first)
             await world.take_over("w2")
-        run = await ended
+
+        machine.on_call = count
+        replacing = asyncio.create_task(replace())
+        await world.start("parent", "r1")
+        run = await world.ended("r1")
+        for child in await world.store.recent(limit=100):
+            assert (await world.ended(child)).summary.status == "completed"
         await nothing_is_open(world)
-        everyone = list(await world.store.recent(limit=100))
-        dying.cancel()
-        assert await world.completions("r1") == {"begin": 1, "call": 1, "end": 1}
-        return run, everyone, made
+        replacing.cancel()
+        assert set((await world.completions("r1")).values()) == {1}
+        return run, made
 
 
 @pytest.mark.parametrize("doubled", [False, True])
 @pytest.mark.parametrize("turns", [0, 3])
-async def test_a_crash_at_any_call_leaves_one_child_and_the_same_end(*, doubled: bool, turns: int) -> None:
-    _, _, calls = await _with_crash(10_000, doubled=doubled, turns=turns)
+@pytest.mark.parametrize(
+    ("document", "output"),
+    [
+        pytest.param(SINGLE, 12, id="subflow"),
+        pytest.param(MANY, [4, 8, 12], id="map"),
+        pytest.param(FORGOTTEN, {"runId": "r1.call"}, id="startRun"),
+    ],
+)
+async def test_a_crash_at_any_call_leaves_the_same_children_and_the_same_end(
+    document: dict[str, Any], output: Any, *, doubled: bool, turns: int
+) -> None:
+    _, calls = await _with_crash(document, 10_000, doubled=doubled, turns=turns)
     assert calls > 10
 
     for after_calls in range(1, calls + 1):
-        run, everyone, _ = await _with_crash(after_calls, doubled=doubled, turns=turns)
+        run, _ = await _with_crash(document, after_calls, doubled=doubled, turns=turns)
 
         assert run.summary.status == "completed", after_calls
-        assert outputs(run)["end"] == 12
-        assert sorted(everyone) == ["r1", "r1.call"]
+        assert outputs(run)["end"] == output
+
+
+async def test_a_parent_that_slept_when_its_owner_died_is_woken_by_its_child() -> None:
+    async with FaultyWorld(NODES) as world:
+        await world.push(blueprint("child", {"ask": "wait"}))
+        await world.push(parent(calling("child")))
+        await world.start("parent", "r1")
+        await reached(world, "r1.call", ask="waiting")
+        await world.crash(world.engines[0])
+        await world.take_over("w2")
+        await world.send({**command("r1.call", "resume"), "output": 5})
+        run = await world.ended("r1")
+        await nothing_is_open(world)
+
+    assert outputs(run)["end"] == 5
 
 
 async def test_a_parent_that_dies_between_its_cancel_and_telling_its_child_still_tells_it() -> None:
