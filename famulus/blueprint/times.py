@@ -29,7 +29,7 @@ def milliseconds_of(given: Any) -> int:
         found = _DURATION.fullmatch(given)
         amount = int(found[1]) * _UNITS[found[2]] if found else -1
     else:
-        amount = math.ceil(given) if _is_number(given) else -1
+        amount = math.ceil(given) if _is_number(given) and given >= 0 else -1
     if not 0 <= amount <= MILLISECONDS_MAX:
         raise ValueError(f"expected {DURATION}, at most ten years")
     return amount

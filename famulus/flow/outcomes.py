@@ -64,10 +64,12 @@ def step_failed(on: Deciding, fact: f.StepFailed) -> None:
 def succeed(on: Deciding, known: StepState, fact: f.StepSucceeded) -> None:
     """Let a step have completed with what the fact says, whatever it was at."""
     if known.item is not None:
+        on.write_changes(fact.changes)
         record_success(on, known, fact, ())
         item_ended(on, known)
         return
     if known.node_id in on.graph.compensations:
+        on.write_changes(fact.changes)
         record_success(on, known, fact, ())
         on.end_if_nothing_is_live()
         return
@@ -137,6 +139,7 @@ def retry(on: Deciding, known: StepState, fact: f.StepFailed, *, delay_ms: int) 
 def fail(on: Deciding, known: StepState, fact: f.StepFailed) -> None:
     """Let the step have failed; its fallback, if it can help, stands in for it, and so this is no failure."""
     if known.item is not None:
+        on.write_changes(fact.changes)
         record_failure(on, known, fact, status=StepStatus.FAILED)
         on.event(
             "step.failed", on.about(known, attempt=fact.attempt, ms=milliseconds(fact), reason=described(fact.error))
@@ -196,8 +199,8 @@ def _is_at_limit(on: Deciding, known: StepState, fact: f.StepSucceeded) -> bool:
     """Fail the controller of a loop that has gone round as often as it may."""
     given = on.graph.node(known.node_id).params.get("maxRounds")
     most, name = on.run.limits.rounds, "FAMULUS_MAX_ROUNDS"
-    if isinstance(given, int) and given < most:
-        most, name = given, "its maxRounds"
+    if isinstance(given, int | float) and given < most:
+        most, name = int(given), "its maxRounds"
     if on.run.rounds.get(known.node_id, 0) < most:
         return False
     message = f"the loop {known.node_id!r} has gone round {most} times, and may not once more ({name})"
