@@ -28,9 +28,11 @@ from famulus.engine.backoff import Backoff
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.execution import ExecutionLimits
 from famulus.engine.reading import RunReader
+from famulus.engine.scheduling.book import StartingBook
+from famulus.engine.starting import RunStarter
 from famulus.errors import FamulusError, OwnershipLostError, RetryableError
 from famulus.nodes import Registry
-from famulus.ports import HookStore, Record
+from famulus.ports import HookStore, Record, ScheduleStore
 from famulus.settings import Settings
 
 from .listening import is_fixed, take_port
@@ -51,13 +53,14 @@ class SystemClock:
 
 
 class FamulusApp(faust.App):
-    """`engine`, `reader` and `bus` exist from the start of the app to its end."""
+    """`engine`, `reader`, `schedules` and `bus` exist from the start of the app to its end."""
 
     settings: Settings
     registry: Registry
     intake: Intake
     engine: Engine
     reader: RunReader
+    schedules: StartingBook
     bus: KafkaBus
 
     def configure_worker(self, settings: Settings, registry: Registry) -> None:
@@ -74,7 +77,7 @@ class FamulusApp(faust.App):
 
     @property
     def is_running(self) -> bool:
-        """Everything is open: `engine`, `reader` and `bus` may be used."""
+        """Everything is open: `engine`, `reader`, `schedules` and `bus` may be used."""
         return hasattr(self, "engine")
 
     @property
@@ -140,6 +143,7 @@ class FamulusApp(faust.App):
                 clock=SystemClock(),
                 hooks=stores.hooks,
                 timers=stores.timers,
+                schedules=stores.schedules,
             ),
             self.registry,
             replace(
@@ -149,6 +153,7 @@ class FamulusApp(faust.App):
             ),
         )
         self.reader = RunReader(stores.runs, self.engine.catalog, progress)
+        self.schedules = schedule_book(self.engine, stores.schedules, settings)
         for blueprint in read_blueprints(settings):
             await self.engine.catalog.register(blueprint)
 
@@ -210,6 +215,19 @@ class FamulusApp(faust.App):
             log.exception("open runs not looked after", extra={"action": "reconcile_failed"})
 
 
+def schedule_book(engine: Engine, schedules: ScheduleStore, settings: Settings) -> StartingBook:
+    """The schedules for the views, on the ports of the engine."""
+    ports, most = engine.ports, settings.max_record_bytes
+    return StartingBook(
+        schedules,
+        runs=ports.store,
+        catalog=engine.catalog,
+        starter=RunStarter(ports.store, engine.catalog, ports.bus, max_record_bytes=most),
+        now=ports.clock.now,
+        max_record_bytes=most,
+    )
+
+
 def engine_options(settings: Settings) -> EngineOptions:
     return EngineOptions(
         worker=settings.worker,
@@ -220,6 +238,9 @@ def engine_options(settings: Settings) -> EngineOptions:
         starts_at_once=settings.starts,
         handover_seconds=settings.handover_seconds,
         max_subflow_depth=settings.max_subflow_depth,
+        steps_of_run=settings.max_steps,
+        rounds_of_loop=settings.max_rounds,
+        items_at_once=settings.items_at_once,
         timer_in_memory_seconds=settings.timer_in_memory_seconds,
         timer_lookahead_seconds=settings.timer_lookahead_seconds,
         timer_poll_seconds=settings.timer_poll_seconds,

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         0.01, ge=0, description="hints and events wait so long; a step over by then needs none"
     )
     handover_seconds: float = Field(10.0, gt=0, description="the record of a step that runs longer is acknowledged")
+    max_steps: int = Field(100_000, ge=1, description="steps that one run may start; beyond that it fails")
+    max_rounds: int = Field(10_000, ge=0, description="rounds of one loop; beyond that its controller fails")
+    items_at_once: int = Field(256, ge=1, description="items under way of a batch that sets no limit of its own")
     max_subflow_depth: int = Field(16, ge=0, description="how deep child runs may be nested")
     reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
     timer_in_memory_seconds: float = Field(
