@@ -13,6 +13,7 @@ from famulus.adapters.cassandra import (
     CassandraEpochs,
     CassandraHookStore,
     CassandraRunStore,
+    CassandraScheduleStore,
     CassandraTimerStore,
     migrate,
 )
@@ -25,11 +26,22 @@ from famulus.adapters.sqlite import (
     SqliteEpochs,
     SqliteHookStore,
     SqliteRunStore,
+    SqliteScheduleStore,
     SqliteTimerStore,
 )
 from famulus.blueprint import Blueprint, parse_blueprint
 from famulus.errors import BlueprintError, SettingsError
-from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, Limits, ProgressBoard, RunStore, TimerStore
+from famulus.ports import (
+    BlueprintStore,
+    Epochs,
+    HookStore,
+    Joins,
+    Limits,
+    ProgressBoard,
+    RunStore,
+    ScheduleStore,
+    TimerStore,
+)
 from famulus.settings import Settings, variable_of
 
 
@@ -40,6 +52,7 @@ class Stores:
     epochs: Epochs
     hooks: HookStore
     timers: TimerStore
+    schedules: ScheduleStore
 
 
 @asynccontextmanager
@@ -155,6 +168,7 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
         epochs=SqliteEpochs(database, namespace=settings.namespace),
         hooks=SqliteHookStore(database, namespace=settings.namespace),
         timers=SqliteTimerStore(database, namespace=settings.namespace),
+        schedules=SqliteScheduleStore(database, namespace=settings.namespace),
     )
 
 
@@ -174,4 +188,5 @@ async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
         epochs=CassandraEpochs(database, namespace=settings.namespace),
         hooks=CassandraHookStore(database, namespace=settings.namespace),
         timers=CassandraTimerStore(database, namespace=settings.namespace),
+        schedules=CassandraScheduleStore(database, namespace=settings.namespace),
     )

@@ -14,7 +14,7 @@ from famulus.errors import SettingsError
 from famulus.settings import Settings, variable_of
 
 from ..worker import FamulusApp  # noqa: TID252  # in a wheel, these folders lie inside a package
-from . import api, health, pages
+from . import api, control_api, health, hooks, pages, schedules_api, schedules_pages
 from .middleware import middlewares
 from .rendering import STATIC
 from .requests import is_loopback
@@ -36,7 +36,16 @@ def register(app: FamulusApp, *, board: Board, throughput: Throughput) -> None:
     """Serve these views, and no others."""
     web: Any = app.web
     web.blueprints = BlueprintManager(
-        [("", pages.blueprint), (api.PREFIX, api.blueprint), ("", health.blueprint), (api.PREFIX, health.blueprint)]
+        [
+            ("", pages.blueprint),
+            ("", schedules_pages.blueprint),
+            (api.PREFIX, api.blueprint),
+            (api.PREFIX, control_api.blueprint),
+            ("", hooks.blueprint),
+            (api.PREFIX, schedules_api.blueprint),
+            ("", health.blueprint),
+            (api.PREFIX, health.blueprint),
+        ]
     )
     web.web_app[SOURCES] = Sources(app, board, throughput)
     web.add_static("/static/", STATIC)

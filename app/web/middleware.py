@@ -4,7 +4,7 @@
 
 `guarded` refuses what a web page of somebody else could make the browser of an operator send: a name that was made to
 point here (DNS rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON
-under `/api` and `/health`, else a page; what went wrong inside is told to the log and not to the client. `secured` adds
+point here (DNS rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON under
 the headers that keep a browser from running anything but what we serve.
 """
 
@@ -26,13 +26,17 @@ from famulus.errors import (
     BlueprintConflictError,
     BlueprintError,
     BlueprintNotFoundError,
+    CommandRefusedError,
     FamulusError,
+    HookNotFoundError,
     InputError,
     OutputError,
     RetryableError,
     RunConflictError,
-    RunEndedError,
     RunNotFoundError,
+    ScheduleConflictError,
+    ScheduleError,
+    ScheduleNotFoundError,
 )
 from famulus.settings import Settings
 
@@ -58,10 +62,14 @@ SECURITY_HEADERS: Final = {
 STATUS_OF: Final[Sequence[tuple[type[FamulusError], int]]] = (
     (BlueprintNotFoundError, 404),
     (RunNotFoundError, 404),
+    (HookNotFoundError, 404),
+    (ScheduleNotFoundError, 404),
     (BlueprintConflictError, 409),
     (RunConflictError, 409),
-    (RunEndedError, 409),
+    (CommandRefusedError, 409),
+    (ScheduleConflictError, 409),
     (BlueprintError, 422),
+    (ScheduleError, 422),
     (InputError, 422),
     (OutputError, 413),
     (RetryableError, 503),
@@ -154,7 +162,7 @@ def _error(
     problems: Sequence[str] = (),
     error: Exception | None = None,
 ) -> web.Response:
-    if request.path.startswith(("/api/", "/health/")):
+    if request.path.startswith(("/api/", "/health/", "/hooks/")):
         body: dict[str, Any] = {"status": status, "message": message}
         if isinstance(error, FamulusError):
             # Ours are for programs too: `famulus.client` raises them again.

@@ -17,7 +17,10 @@ RUNS_LIMIT: Final = 50
 RUNS_LIMIT_MAX: Final = 500
 EVENTS_LIMIT: Final = 1000
 EVENTS_LIMIT_MAX: Final = 10_000
+STEPS_LIMIT: Final = 500
+STEPS_LIMIT_MAX: Final = 5000
 REASON_CHARACTERS: Final = 500
+COMMAND_ID_CHARACTERS: Final = 128
 
 
 class RequestError(Exception):
@@ -57,12 +60,26 @@ class StartRequest:
     version: str | None
     run_id: str | None
     input: dict[str, Any]
+    start_at: str | float | None
+    """As it is given; the record says what does not fit."""
+    by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequest:
+class CommandRequest:
+    given: Mapping[str, Any]
+    """What belongs to the command itself."""
     by: str
-    reason: str
+    reason: str | None
+    command_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkRequest:
+    from_step: str
+    context: dict[str, Any]
+    run_id: str | None
+    by: str
 
 
 def run_id_of(text: str) -> RunId:
@@ -94,28 +111,71 @@ def events_query(query: Mapping[str, str]) -> EventsQuery:
 
 async def start_request(request: web.Request) -> StartRequest:
     fields = _Fields(await json_object(request), status=422, what="the body")
-    run_id = fields.text("run_id")
-    if run_id is not None and not is_run_id(run_id):
-        fields.problem("run_id", f"{run_id[:200]!r} cannot be a run id, expected {RUN_ID_PATTERN.pattern}")
     asked = StartRequest(
+        run_id=fields.run_id("run_id"),
         blueprint_id=fields.text("blueprint_id", required=True) or "",
         version=fields.text("version"),
-        run_id=run_id,
         input=fields.object("input"),
+        start_at=fields.time("start_at"),
+        by=fields.text("by", at_most=REASON_CHARACTERS),
     )
-    fields.only("blueprint_id", "version", "run_id", "input")
+    fields.only("blueprint_id", "version", "run_id", "input", "start_at", "by")
     fields.check()
     return asked
 
 
-async def cancel_request(request: web.Request, *, by: str) -> CancelRequest:
-    """Who cancels and why; both may be left out, and so may the body."""
-    fields = _Fields(await json_object(request) if request.can_read_body else {}, status=422, what="the body")
-    given_by = fields.text("by", at_most=REASON_CHARACTERS)
-    reason = fields.text("reason", at_most=REASON_CHARACTERS)
-    fields.only("by", "reason")
+async def command_request(request: web.Request, *, by: str, fields: Collection[str]) -> CommandRequest:
+    """Who asks and why, and these fields; all may be left out here, and so may the body."""
+    read = _Fields(await json_object(request) if request.can_read_body else {}, status=422, what="the body")
+    given_by = read.text("by", at_most=REASON_CHARACTERS)
+    reason = read.text("reason", at_most=REASON_CHARACTERS)
+    command_id = read.text("command_id", at_most=COMMAND_ID_CHARACTERS)
+    read.only("by", "reason", "command_id", *fields)
+    read.check()
+    given = {name: read.given[name] for name in fields if name in read.given}
+    return CommandRequest(given=given, by=given_by or by, reason=reason, command_id=command_id)
+
+
+async def fork_request(request: web.Request, *, by: str) -> ForkRequest:
+    fields = _Fields(await json_object(request), status=422, what="the body")
+    asked = ForkRequest(
+        from_step=fields.text("from_step", required=True) or "",
+        context=fields.object("context"),
+        run_id=fields.run_id("run_id"),
+        by=fields.text("by", at_most=REASON_CHARACTERS) or by,
+    )
+    fields.only("from_step", "context", "run_id", "by")
     fields.check()
-    return CancelRequest(by=given_by or by, reason=reason or "cancelled on request")
+    return asked
+
+
+def steps_query(query: Mapping[str, str]) -> EventsQuery:
+    fields = _Fields(query, status=400, what="the query")
+    after = fields.number("after", int, at_least=-1, at_most=2**53)
+    limit = fields.number("limit", int, at_least=1, at_most=STEPS_LIMIT_MAX)
+    fields.check()
+    return EventsQuery(after=-1 if after is None else after, limit=limit or STEPS_LIMIT)
+
+
+async def asked_by(request: web.Request) -> str | None:
+    """Who asks; the body may be left out."""
+    fields = _Fields(await json_object(request) if request.can_read_body else {}, status=422, what="the body")
+    by = fields.text("by", at_most=REASON_CHARACTERS)
+    fields.only("by")
+    fields.check()
+    return by
+
+
+async def trigger_request(request: web.Request) -> str | float | None:
+    """The time of the tick, as it is given; the body may be left out."""
+    given = await json_object(request) if request.can_read_body else {}
+    fields = _Fields(given, status=422, what="the body")
+    at = given.get("at")
+    if at is not None and (isinstance(at, bool) or not isinstance(at, str | int | float)):
+        fields.problem("at", f"is {_kind(at)}, expected a time such as 2026-11-24T15:00:00Z, or seconds since 1970")
+    fields.only("at")
+    fields.check()
+    return at
 
 
 async def json_bytes(request: web.Request) -> bytes:
@@ -172,6 +232,21 @@ class _Fields:
             return None
         if at_most is not None and len(value) > at_most:
             self.problem(name, f"has {len(value)} characters, at most {at_most} are accepted")
+        return value
+
+    def run_id(self, name: str) -> str | None:
+        value = self.text(name)
+        if value is not None and not is_run_id(value):
+            self.problem(name, f"{value[:200]!r} cannot be a run id, expected {RUN_ID_PATTERN.pattern}")
+        return value
+
+    def time(self, name: str) -> str | float | None:
+        value = self.given.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+            self.problem(
+                name, f"is {_kind(value)}, expected a time such as 2026-11-24T15:00:00Z, or seconds since 1970"
+            )
+            return None
         return value
 
     def object(self, name: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ import faust.web
 from aiohttp import web
 
 from famulus.engine.catalog import Catalog
+from famulus.engine.hooks import Hooks
 from famulus.engine.reading import RunReader
+from famulus.engine.scheduling.book import StartingBook
 from famulus.engine.starting import RunStarter
 from famulus.ports import BlueprintStore, RunStore
 from famulus.settings import Settings
@@ -73,6 +75,15 @@ class Sources:
     @property
     def starter(self) -> RunStarter:
         return RunStarter(self.runs, self.catalog, self.app.bus, max_record_bytes=self.settings.max_record_bytes)
+
+    @property
+    def schedules(self) -> StartingBook:
+        return self.app.schedules
+
+    @property
+    def hooks(self) -> Hooks:
+        ports = self.app.engine.ports
+        return Hooks(ports.hooks, runs=self.runs, catalog=self.catalog, commands=self.starter.commands)
 
     def now(self) -> float:
         return self.app.engine.ports.clock.now()

@@ -54,7 +54,7 @@ def start(
     *, blueprint: str, version: str | None, given: str | None, run_id: str | None, wait: bool, as_json: bool
 ) -> None:
     """Start a run of a registered blueprint."""
-    document = _input(given)
+    document = given_input(given)
     _finish(_start(BlueprintId(blueprint), version=version, input=document, run_id=run_id, wait=wait, as_json=as_json))
 
 
@@ -92,15 +92,15 @@ def watch(*, run_id: str, as_json: bool) -> None:
 @json_option
 def cancel(*, run_id: str, reason: str, by: str | None, as_json: bool) -> None:
     """Ask for the end of a run; what it has recorded stays."""
-    asyncio.run(_cancel(RunId(run_id), reason=reason, by=by or _user(), as_json=as_json))
+    asyncio.run(_cancel(RunId(run_id), reason=reason, by=by or user(), as_json=as_json))
 
 
 def _finish(following: Coroutine[Any, Any, int]) -> None:
     raise click.exceptions.Exit(asyncio.run(following))
 
 
-def _input(given: str | None) -> dict[str, Any]:
-    """Raises `UsageError` for what is no JSON object."""
+def given_input(given: str | None) -> dict[str, Any]:
+    """The initial context that an option gives. Raises `UsageError` for what is no JSON object."""
     if given is None:
         return {}
     try:
@@ -118,7 +118,8 @@ def _input(given: str | None) -> dict[str, Any]:
     return document
 
 
-def _user() -> str:
+def user() -> str:
+    """Who asks, where no one else is named."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
@@ -162,7 +163,7 @@ async def _start(
             patience_seconds=watching.APPEAR_SECONDS if wait else NOTICE_SECONDS,
         )
         if not wait:
-            _print_started(started, as_json=as_json)
+            print_started(started, as_json=as_json)
             return 0
         watching.require_taken(started)
         if as_json:
@@ -227,7 +228,7 @@ async def _cancel(run_id: RunId, *, reason: str, by: str, as_json: bool) -> None
         click.echo(f"Run {plain(run_id)} is asked to end: famulus run watch {plain(run_id)}")
 
 
-def _print_started(started: Started, *, as_json: bool) -> None:
+def print_started(started: Started, *, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": started.run_id, "outcome": started.outcome})
         return

@@ -8,6 +8,7 @@ from typing import Any, Final
 from famulus.blueprint import Blueprint
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import EventView, RunReader, RunSummary, RunView
+from famulus.engine.scheduling.book import StartingBook
 from famulus.engine.starting import RunStarter, StartOutcome
 from famulus.ids import BlueprintId, RunId
 from famulus.ports import StoredBlueprint
@@ -19,7 +20,8 @@ START_SECONDS: Final = 5.0
 class DirectTransport:
     """Keeps `famulus.client.Transport`."""
 
-    def __init__(self, reader: RunReader, starter: RunStarter, catalog: Catalog) -> None:
+    def __init__(self, reader: RunReader, starter: RunStarter, catalog: Catalog, *, schedules: StartingBook) -> None:
+        self.schedules = schedules
         self._reader = reader
         self._starter = starter
         self._catalog = catalog

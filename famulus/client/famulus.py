@@ -14,11 +14,13 @@ from famulus.blueprint import Blueprint, check_blueprint, encode_blueprint
 from famulus.client.direct import DirectTransport
 from famulus.client.http import HttpTransport
 from famulus.client.run import Run
+from famulus.client.schedules import Schedules
 from famulus.client.servers import open_bus, reachable
 from famulus.client.transport import Transport
 from famulus.connect import open_stores
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader, RunSummary
+from famulus.engine.scheduling.book import StartingBook
 from famulus.engine.starting import RunStarter
 from famulus.errors import InputError
 from famulus.flow.status import RunStatus
@@ -32,6 +34,7 @@ class Famulus:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.schedules = Schedules(transport)
 
     @classmethod
     @asynccontextmanager
@@ -44,7 +47,15 @@ class Famulus:
         async with open_stores(known) as stores, open_bus(known, client_id="famulus-client") as bus:
             catalog = Catalog(stores.blueprints, time.time)
             starter = RunStarter(stores.runs, catalog, bus, max_record_bytes=known.max_record_bytes)
-            yield cls(DirectTransport(RunReader(stores.runs, catalog), starter, catalog))
+            schedules = StartingBook(
+                stores.schedules,
+                runs=stores.runs,
+                catalog=catalog,
+                starter=starter,
+                now=time.time,
+                max_record_bytes=known.max_record_bytes,
+            )
+            yield cls(DirectTransport(RunReader(stores.runs, catalog), starter, catalog, schedules=schedules))
 
     @classmethod
     @asynccontextmanager

@@ -12,6 +12,7 @@ from yarl import URL
 
 from famulus.blueprint import ABSENT, Blueprint, encode_blueprint
 from famulus.client.answers import error_of
+from famulus.client.http_schedules import HttpSchedules
 from famulus.engine.reading import EventView, RunSummary, RunView, StepView
 from famulus.engine.starting import StartOutcome
 from famulus.errors import ApiUnavailableError, InputError
@@ -40,6 +41,7 @@ class HttpTransport:
             raise InputError(f"{url!r} is no URL of a server, expected something like http://127.0.0.1:6066")
         self._session = session
         self._root = root
+        self.schedules = HttpSchedules(self._ask)
 
     async def start(
         self, blueprint_id: BlueprintId, *, version: str | None, input: dict[str, Any], run_id: RunId

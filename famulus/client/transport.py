@@ -6,17 +6,39 @@ Every method may raise a `RetryableError` when a server does not answer; each ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from famulus.blueprint import Blueprint
 from famulus.engine.reading import EventView, RunSummary, RunView
-from famulus.engine.starting import StartOutcome
+from famulus.engine.scheduling.book import Registered, ScheduleView
+from famulus.engine.starting import Started, StartOutcome
 from famulus.ids import BlueprintId, RunId
 from famulus.ports import StoredBlueprint
 
 
+class ScheduleTransport(Protocol):
+    """What a client needs for schedules, as `famulus.engine.scheduling.book.StartingBook` says it."""
+
+    async def create(self, document: Mapping[str, Any], *, replace_old: bool = False) -> Registered: ...
+
+    async def all(self) -> Sequence[ScheduleView]: ...
+
+    async def show(self, schedule_id: str) -> ScheduleView: ...
+
+    async def pause(self, schedule_id: str, *, by: str | None = None) -> ScheduleView: ...
+
+    async def unpause(self, schedule_id: str, *, by: str | None = None) -> ScheduleView: ...
+
+    async def delete(self, schedule_id: str) -> None: ...
+
+    async def trigger(self, schedule_id: str, *, at: str | float | None = None) -> Started: ...
+
+
 class Transport(Protocol):
+    @property
+    def schedules(self) -> ScheduleTransport: ...
+
     async def start(
         self, blueprint_id: BlueprintId, *, version: str | None, input: dict[str, Any], run_id: RunId
     ) -> StartOutcome:

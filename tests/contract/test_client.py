@@ -44,7 +44,7 @@ async def direct(site: Site) -> AsyncIterator[Famulus]:
     world = site.world
     catalog = world.engines[0].catalog
     starter = RunStarter(world.store, catalog, world.bus, max_record_bytes=site.app.settings.max_record_bytes)
-    yield Famulus(DirectTransport(world.reader, starter, catalog))
+    yield Famulus(DirectTransport(world.reader, starter, catalog, schedules=site.app.schedules))
 
 
 @asynccontextmanager

@@ -129,14 +129,17 @@ async def test_documented_run_ends_as_the_page_says(documented: DocumentedRun, t
     assert run.context == documented.context
 
 
-async def test_documented_client_prints_what_the_page_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = ROOT / "docs/howto/client.md"
+@pytest.mark.parametrize("name", ["client", "schedules"])
+async def test_documented_client_prints_what_the_page_says(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / f"docs/howto/{name}.md"
     (printed,) = [block for block in blocks(page) if block.mark.startswith("printed by: ")]
     files = files_of(page)
+    text = files.pop(printed.mark.removeprefix("printed by: "))
     async with open_site(tmp_path) as site:
-        registry_of({"nodes.py": files["nodes.py"]}, tmp_path, site.world.registry)
+        registry_of(files, tmp_path, site.world.registry)
         client: dict[str, Any] = {"__name__": "documented"}
-        text = files[printed.mark.removeprefix("printed by: ")]
         exec(text.replace("http://127.0.0.1:6066", str(site.client.make_url("/"))), client)
         await client["main"]()
 

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+import time
 from urllib.parse import urlsplit
 
 import pytest
+from support.pages import Elements, assert_harmless
 from support.site import NASTY, NASTY_TEXT, Site
 
-LIVE = frozenset({"script", "iframe", "object", "embed", "img", "style", "base", "foreignobject"})
-INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-
-
-class Elements(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-
-def assert_harmless(page: str) -> Elements:
-    elements = Elements(page)
-    for tag, attributes in elements.found:
-        assert tag not in LIVE, tag
-        assert not [name for name in attributes if name.startswith("on") or name == "style"], attributes
-        for name in ("href", "src", "action"):
-            target = urlsplit(attributes.get(name) or "")
-            assert (target.scheme, target.netloc) == ("", ""), attributes
-    assert not INVISIBLE.search(page)
-    return elements
+from famulus.engine.reading import RunReader
+from famulus.ids import RunId, StepId
+from famulus.ports import Progress
 
 
 async def test_the_front_page_shows_runs_counts_and_throughput(site: Site) -> None:
@@ -150,3 +120,28 @@ async def test_styles_are_served_and_nothing_beside_them(site: Site) -> None:
     assert (style.status, style.content_type) == (200, "text/css")
     assert folder.status in (403, 404)
     assert outside.status in (403, 404)
+
+
+async def test_a_page_that_follows_is_loaded_again_until_its_run_has_ended(site: Site) -> None:
+    await site.start("endless", "r1")
+    page = await site.page("/runs/r1")
+    followed = await site.page("/runs/r1?follow=1")
+    await site.post("/api/v1/runs/r1/cancel", {"reason": "enough"})
+    await site.world.ended("r1")
+    ended = await site.page("/runs/r1?follow=1")
+
+    assert "?follow=1" in page
+    assert ["refresh" in text for text in (page, followed, ended)] == [False, True, False]
+
+
+async def test_the_progress_of_a_step_is_on_the_page_and_in_the_api_without_its_markup(site: Site) -> None:
+    await site.start("endless", "r1")
+    site.app.reader = RunReader(site.world.store, site.world.engines[0].catalog, site.world.progress)
+    told = Progress(fraction=0.4, text=NASTY_TEXT, at=time.time())
+    await site.world.progress.show(RunId("r1"), StepId("a"), told)
+
+    elements = assert_harmless(await site.page("/runs/r1"))
+    run = await site.json("/api/v1/runs/r1")
+
+    assert ("progress", {"value": "0.4"}) in elements.found
+    assert run["steps"][0]["progress"] == {"fraction": 0.4, "text": NASTY_TEXT, "at": told.at}

@@ -113,14 +113,12 @@ class ScheduleBook:
         *,
         runs: RunStore,
         catalog: Catalog,
-        starter: RunStarter,
         now: Callable[[], float],
         max_record_bytes: int = 1_000_000,
     ) -> None:
         self._store = store
         self._runs = runs
         self._catalog = catalog
-        self._starter = starter
         self._now = now
         self._max_record_bytes = max_record_bytes
 
@@ -166,25 +164,6 @@ class ScheduleBook:
     async def delete(self, schedule_id: str) -> None:
         """Remove it; runs that it has started go on. Raises `ScheduleNotFoundError`."""
         await self._store.delete(await self._stored(schedule_id))
-
-    async def trigger(self, schedule_id: str, *, at: str | float | None = None) -> Started:
-        """Start its run of a time, by default of now: under the id that a tick of that time has, so safe to repeat.
-
-        Neither pause nor overlap are asked. Raises `ScheduleNotFoundError`, `InputError` for what is no time, and what
-        `RunStarter.start` raises.
-        """
-        schedule = decode_schedule(await self._stored(schedule_id))
-        try:
-            tick = int(moment_of(self._now() if at is None else at))
-        except ValueError as error:
-            raise InputError(f"`at`: {error}") from error
-        return await self._starter.start(
-            schedule.blueprint_id,
-            version=schedule.version,
-            input=schedule.run_input(tick),
-            run_id=schedule.run_id(tick),
-            patience_seconds=START_SECONDS,
-        )
 
     async def _stored(self, schedule_id: str) -> StoredSchedule:
         found = await self._store.get(ScheduleId(schedule_id)) if is_schedule_id(schedule_id) else None
@@ -248,6 +227,44 @@ class ScheduleBook:
             if (run_id := schedule.run_id(tick)) in heads or tick == started
         ]
         return tuple(found[:RUNS_SHOWN])
+
+
+class StartingBook(ScheduleBook):
+    """A book that can also start runs out of turn; it needs the topic for that."""
+
+    def __init__(
+        self,
+        store: ScheduleStore,
+        *,
+        runs: RunStore,
+        catalog: Catalog,
+        starter: RunStarter,
+        now: Callable[[], float],
+        max_record_bytes: int = 1_000_000,
+    ) -> None:
+        super().__init__(store, runs=runs, catalog=catalog, now=now, max_record_bytes=max_record_bytes)
+        self.starter = starter
+
+    async def trigger(
+        self, schedule_id: str, *, at: str | float | None = None, patience_seconds: float = START_SECONDS
+    ) -> Started:
+        """Start its run of a time, by default of now: under the id that a tick of that time has, so safe to repeat.
+
+        Neither pause nor overlap are asked. Raises `ScheduleNotFoundError`, `InputError` for what is no time, and what
+        `RunStarter.start` raises.
+        """
+        schedule = decode_schedule(await self._stored(schedule_id))
+        try:
+            tick = int(moment_of(self._now() if at is None else at))
+        except ValueError as error:
+            raise InputError(f"`at`: {error}") from error
+        return await self.starter.start(
+            schedule.blueprint_id,
+            version=schedule.version,
+            input=schedule.run_input(tick),
+            run_id=schedule.run_id(tick),
+            patience_seconds=patience_seconds,
+        )
 
 
 def _document(stored: StoredSchedule) -> dict[str, Any]:

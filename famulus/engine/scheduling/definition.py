@@ -100,7 +100,13 @@ class Schedule:
 
     def record(self, tick: int) -> bytes:
         """What starts the run of a tick."""
-        return start_record(self.run_id(tick), self.blueprint_id, input=self.run_input(tick), version=self.version)
+        return start_record(
+            self.run_id(tick),
+            self.blueprint_id,
+            input=self.run_input(tick),
+            version=self.version,
+            by=f"schedule {self.id}",
+        )
 
     def newest(self, at_most: int, *, after: float, until: float) -> list[int]:
         """As `Timing.newest`, within start and end."""

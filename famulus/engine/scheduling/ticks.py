@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 TURNED_SECONDS: Final = 26 * 3600
-"""So far apart may be two times that a clock shows in a wrong order: the date line has been moved over a country."""
+"""More than any clock was ever turned at once; that was by a day, where the date line was moved over a country."""
 FIRST_WINDOW_SECONDS: Final = 3600
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -84,11 +84,13 @@ class Cron:
 
     def _in_order(self, moment: float) -> Iterator[int]:
         """Ticks in order; some that are not later than the moment may come first, and equal ones may follow."""
-        here = datetime.fromtimestamp(int(moment // 1), self.zone)
-        before = datetime.fromtimestamp(int(moment // 1) - TURNED_SECONDS, self.zone)
-        begin = here if here.utcoffset() == before.utcoffset() else before
+        second = int(moment // 1)
+        near = [datetime.fromtimestamp(second + offset, self.zone) for offset in (-TURNED_SECONDS, 0, TURNED_SECONDS)]
+        offsets = [there.utcoffset() or timedelta() for there in near]
+        # Where the clock is turned, it shows again what it has shown before: so far back may lie what comes later.
+        turned = max(offsets) - min(offsets)
         found: list[int] = []
-        for wall in CronSim(self.expression, begin.replace(tzinfo=None, fold=0)):
+        for wall in CronSim(self.expression, near[1].replace(tzinfo=None, fold=0) - turned):
             for tick in self._moments(wall):
                 heapq.heappush(found, tick)
             # Later times of the wall come no earlier than this one when it comes first.

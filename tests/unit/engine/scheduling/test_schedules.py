@@ -131,6 +131,7 @@ async def test_each_tick_starts_one_run_with_its_time() -> None:
         "blueprint_id": "b",
         "version": "2",
         "input": {"region": "north", "scheduled_at": "2026-11-24T13:00:00Z"},
+        "by": "schedule s",
     }
 
 

@@ -71,6 +71,12 @@ def test_what_runs_in_steps_goes_on_in_the_hour_that_is_repeated() -> None:
     ]
 
 
+def test_the_repeated_hour_is_whole_for_who_begins_in_the_first_one() -> None:
+    begin = datetime(2026, 10, 25, 2, 45, tzinfo=BERLIN)
+
+    assert shown(Cron("*/30 * * * *", BERLIN), begin, 2) == ["10-25 02:00 +0100", "10-25 02:30 +0100"]
+
+
 def test_what_runs_in_steps_leaves_out_what_does_not_exist() -> None:
     begin = datetime(2026, 3, 29, 1, 15, tzinfo=BERLIN)
 
