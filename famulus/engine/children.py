@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 from famulus.blueprint.builtins import SubflowParams, parse_params
 from famulus.blueprint.values import ABSENT
 from famulus.engine.backoff import Backoff
+from famulus.engine.builtins.child_ids import child_run_id
 from famulus.engine.commands import child_ended_record, command_record
 from famulus.engine.loader import state_of
 from famulus.engine.parents import Parent, parent_of
 from famulus.engine.records import start_record
-from famulus.engine.rows import settled, step_state
+from famulus.engine.rows import settled
 from famulus.engine.seals import visible_rows
 from famulus.errors import OutputError, OwnershipLostError, RetryableError, TerminalError
 from famulus.flow.decisions import ChildCommand, StartChild, TellChild
@@ -34,6 +35,8 @@ from famulus.flow.tasks import task_of
 from famulus.flow.waiting import ForChild
 
 if TYPE_CHECKING:
+    from famulus.blueprint.graph import Graph
+    from famulus.blueprint.model import Node
     from famulus.engine.catalog import Catalog
     from famulus.engine.records import Start
     from famulus.engine.runs import Runs
@@ -96,9 +99,9 @@ class Children:
     def look_after(self, session: Session, rows: RunRows) -> None:
         """Find out what became of the children of a run that was just loaded, and what they have yet to be told."""
         waiting = _waiting(session.run.steps.values())
-        cancelled = _cancelled(rows)
-        if waiting or cancelled:
-            self._spawn(session.run_id, self._until_lost(session, partial(self._compare, session, waiting, cancelled)))
+        given_up = _given_up(session.run.graph, rows)
+        if waiting or given_up:
+            self._spawn(session.run_id, self._until_lost(session, partial(self._compare, session, waiting, given_up)))
 
     async def heard(self, session: Session, step_id: StepId, child: RunId) -> None:
         """A child says that it has ended.
@@ -136,24 +139,24 @@ class Children:
 
     def found_ended(self, session: Session, rows: RunRows) -> None:
         """A run was loaded that has ended: perhaps somebody has yet to hear of it."""
-        cancelled = _cancelled(rows)
-        if session.birth.parent is not None or cancelled:
-            self._settle(session, cancelled)
+        given_up = _given_up(session.run.graph, rows)
+        if session.birth.parent is not None or given_up:
+            self._settle(session, given_up)
 
-    def _settle(self, session: Session, cancelled: Iterable[ForChild]) -> None:
+    def _settle(self, session: Session, given_up: Iterable[RunId]) -> None:
         """Let everybody hear of the end, and then let the run leave the index: after what an earlier end has to say."""
         before = self._settling.get(session.run_id)
 
         async def in_turn() -> None:
             if before is not None:
                 await asyncio.wait({before})
-            await self._until_lost(session, partial(self._settle_all, session, tuple(cancelled)))
+            await self._until_lost(session, partial(self._settle_all, session, tuple(given_up)))
 
         task = self._settling[session.run_id] = self._spawn(None, in_turn())
         task.add_done_callback(lambda done: _forget(self._settling, session.run_id, done))
 
-    async def _settle_all(self, session: Session, cancelled: tuple[ForChild, ...]) -> None:
-        await self._compare(session, {}, cancelled)
+    async def _settle_all(self, session: Session, given_up: tuple[RunId, ...]) -> None:
+        await self._compare(session, {}, given_up)
         while told := self._under_way.get(session.run_id):
             await asyncio.gather(*told)
         parent = parent_of(session.birth)
@@ -193,11 +196,9 @@ class Children:
         record = command_record(command, child, by=f"run {session.run_id}", reason=reason)
         await (await self._bus.send_job(child, record))
 
-    async def _compare(
-        self, session: Session, waiting: Mapping[StepId, ForChild], cancelled: Iterable[ForChild]
-    ) -> None:
+    async def _compare(self, session: Session, waiting: Mapping[StepId, ForChild], given_up: Iterable[RunId]) -> None:
         """Tell children what they have missed, and hear what they have told nobody."""
-        heads = await self._heads(child.run_id for child in (*waiting.values(), *cancelled))
+        heads = await self._heads([*(child.run_id for child in waiting.values()), *given_up])
         for step_id, child in waiting.items():
             found = heads.get(child.run_id)
             if found is None:
@@ -206,10 +207,10 @@ class Children:
                 await self.heard(session, step_id, child.run_id)
             else:
                 self._tell_again(session, step_id, child, found[1])
-        for child in cancelled:
-            found = heads.get(child.run_id)
-            if found is not None and not _has_ended(found[1]):
-                self._tell(session, child.run_id, partial(self._send_command, session, child.run_id, "cancel"))
+        for run_id in given_up:
+            found = heads.get(run_id)
+            if found is not None and not _has_ended(found[1]) and _is_of(found[0], session.run_id):
+                self._tell(session, run_id, partial(self._send_command, session, run_id, "cancel"))
 
     def _tell_again(self, session: Session, step_id: StepId, child: ForChild, head: RunHead) -> None:
         """A child that is paused otherwise than its parent, and not by somebody else, has missed something."""
@@ -332,6 +333,11 @@ def _forget(tasks: dict[RunId, asyncio.Task[None]], run_id: RunId, task: asyncio
         del tasks[run_id]
 
 
+_WITHOUT_RESULT: Final = frozenset(
+    {StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.RETRYING, StepStatus.RUNNING, StepStatus.WAITING}
+)
+
+
 def _waiting(steps: Iterable[StepState]) -> dict[StepId, ForChild]:
     return {
         step.step_id: step.waiting_for
@@ -340,10 +346,21 @@ def _waiting(steps: Iterable[StepState]) -> dict[StepId, ForChild]:
     }
 
 
-def _cancelled(rows: RunRows) -> tuple[ForChild, ...]:
-    """The children of steps that were cancelled. From the rows: items that have ended are no steps of the state."""
-    steps = [step_state(row) for row in rows.steps if row.extra is not None and row.status == StepStatus.CANCELLED]
-    return tuple(step.waiting_for for step in steps if isinstance(step.waiting_for, ForChild))
+def _given_up(graph: Graph, rows: RunRows) -> tuple[RunId, ...]:
+    """The children that nobody waits for any more: of steps that were cancelled, have failed or are tried again.
+
+    From the rows: items that have ended are no steps of the state. Most of these children have ended.
+    """
+    return tuple(
+        child_run_id(rows.birth.run_id, row.step_id, attempt=attempt)
+        for row in rows.steps
+        if row.status in _WITHOUT_RESULT and _has_children(graph.nodes.get(row.node_id))
+        for attempt in range(1, row.attempt + (row.status != StepStatus.WAITING))
+    )
+
+
+def _has_children(node: Node | None) -> bool:
+    return node is not None and (node.uses == "subflow" or (node.uses == "map" and "blueprintId" in node.params))
 
 
 def _has_ended(head: RunHead) -> bool:
@@ -353,6 +370,11 @@ def _has_ended(head: RunHead) -> bool:
 def _is_child(birth: RunBirth, run_id: RunId, step_id: StepId) -> bool:
     parent = parent_of(birth)
     return parent is not None and (parent.run_id, parent.step_id) == (run_id, step_id)
+
+
+def _is_of(birth: RunBirth, run_id: RunId) -> bool:
+    parent = parent_of(birth)
+    return parent is not None and parent.run_id == run_id
 
 
 def _outputs(run: RunState, step: StepState) -> Mapping[str, str] | None:

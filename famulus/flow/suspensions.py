@@ -193,6 +193,12 @@ def _waited_in_vain(on: Deciding, known: StepState) -> None:
     if isinstance(waiting_for, ForSignal | ForWebhook) and waiting_for.timeout_action is not None:
         succeed(on, known, _succeeded(on, known, None, action=waiting_for.timeout_action))
         return
+    if isinstance(waiting_for, ForChild):
+        on.tell_child(known, "cancel")
+        message = f"child run {waiting_for.run_id} took longer than the step may (timeout, totalTimeout)"
+        error = f.ErrorInfo(type="TimeoutError", message=message, bases=("OSError", "Exception"))
+        fail_or_retry(on, known, _failed(on, known, error, retryable=True))
+        return
     error = f.ErrorInfo(type="TimeoutError", message="nobody let the step go on before its deadline")
     fail_or_retry(on, known, _failed(on, known, error, retryable=False))
 

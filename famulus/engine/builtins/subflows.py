@@ -34,7 +34,7 @@ async def run_subflow(call: BuiltInCall) -> Fact:
         version=graph.blueprint.version,
         input={**_of_every_item(call), **_initial(call, graph, params.inputs)},
     )
-    return call.suspended(waiting_for)
+    return call.suspended(waiting_for, wake_at=_deadline(call))
 
 
 async def start_run(call: BuiltInCall) -> Fact:
@@ -58,6 +58,16 @@ async def child_graph(call: BuiltInCall, blueprint_id: BlueprintId, version: str
         return await call.services.catalog.find(blueprint_id, version)
     except BlueprintNotFoundError as error:
         raise BlueprintNotFoundError(blueprint_id, version, needed_by=call.node.id) from error
+
+
+def _deadline(call: BuiltInCall) -> float | None:
+    """When the time of the attempt is over, or that of all attempts."""
+    config, begun = call.node.config, call.step.first_started_at
+    ends = [
+        call.started_at + config.timeout_ms / 1000 if config.timeout_ms is not None else None,
+        (begun or call.started_at) + config.total_timeout_ms / 1000 if config.total_timeout_ms is not None else None,
+    ]
+    return min((end for end in ends if end is not None), default=None)
 
 
 def _initial(call: BuiltInCall, graph: Graph, inputs: Mapping[str, str] | None) -> dict[str, Any]:

@@ -341,6 +341,44 @@ async def test_a_child_that_was_to_be_paused_is_paused_by_the_next_owner() -> No
         await has_status(world, "r1.call", "paused")
 
 
+@pytest.mark.parametrize("limit", ["timeout", "totalTimeout"])
+async def test_a_child_that_takes_too_long_is_cancelled_and_fails_the_step(limit: str) -> None:
+    async with World(NODES) as world:
+        await world.push(blueprint("child", {"ask": "wait"}))
+        run = await world.run(parent(calling("child", config={limit: 40})))
+        child = await world.ended("r1.call")
+        await nothing_is_open(world)
+
+    assert run.summary.status == "failed"
+    assert "TimeoutError: child run r1.call took longer" in (run.steps[1].reason or "")
+    assert child.summary.status == "cancelled"
+
+
+async def test_each_attempt_has_its_time() -> None:
+    async with World(NODES) as world:
+        await world.push(blueprint("child", {"ask": "wait"}))
+        await world.run(parent(calling("child", config={"timeout": 40, "maxRetries": 2})))
+        children = [await world.ended("r1.call"), await world.ended("r1.call:try2")]
+
+    assert [child.summary.status for child in children] == ["cancelled", "cancelled"]
+
+
+async def test_a_child_that_took_too_long_is_cancelled_by_the_next_owner() -> None:
+    async with FaultyWorld(NODES) as world:
+        await world.push(blueprint("child", {"ask": "wait"}))
+        await world.push(parent(calling("child", config={"timeout": 200})))
+        await world.start("parent", "r1")
+        await reached(world, "r1.call", ask="waiting")
+        first = world.engines[0]
+        machine = world.machines[first]
+        machine.on_call = lambda name: machine.freeze() if name == "send_job" else None
+        await has_status(world, "r1", "failed")
+        await world.crash(first)
+        await world.take_over("w2")
+        await has_status(world, "r1.call", "cancelled")
+        await nothing_is_open(world)
+
+
 # -- startRun ----------------------------------------------------------------------------------------------------------
 
 
