@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from famulus.blueprint.model import Node
+from famulus.blueprint.model import NOTHING, Node
 from famulus.blueprint.values import ABSENT
 from famulus.engine.builtins import BuiltIns
 from famulus.engine.calling import Caller
@@ -101,23 +101,25 @@ class Executor:
 
         Everything its code raises becomes a fact; only cancellation passes through.
         """
-        uses = task_of(run, step).uses
-        if uses not in self.registry and uses in self._built_ins:
+        node = task_of(run, step).node
+        implementation = self.registry.get(node.uses)
+        if implementation is None and node.uses in self._built_ins:
             begun()
             return await self._built_ins.attempt(run, step)
-        implementation = self.registry.get(uses)
         limit = None if implementation is None else implementation.limit
-        lease = f"{self._worker}/{run.run_id}/{step.step_id}/{step.attempt}"
-        enter, leave = partial(self._slots.take, run.run_id), partial(self._slots.give_back, run.run_id)
+        lease = "" if limit is None else f"{self._worker}/{run.run_id}/{step.step_id}/{step.attempt}"
         if limit is None:
-            await enter()
+            await self._slots.take(run.run_id)
         else:
+            enter, leave = partial(self._slots.take, run.run_id), partial(self._slots.give_back, run.run_id)
             await self._turns.take(limit, lease, enter=enter, leave=leave)
         try:
             begun()
-            return await self._attempt(run, step)
+            if implementation is None:
+                return self._missing(step, node, self._now())
+            return await self._attempt(run, step, node, implementation)
         finally:
-            leave()
+            self._slots.give_back(run.run_id)
             if limit is not None:
                 self._turns.give_back(limit, lease)
 
@@ -131,12 +133,8 @@ class Executor:
         self._processes.close()
         self._caller.close()
 
-    async def _attempt(self, run: RunState, step: StepState) -> Fact:
+    async def _attempt(self, run: RunState, step: StepState, node: Node, implementation: Implementation) -> Fact:
         started_at = self._now()
-        node = task_of(run, step).node
-        implementation = self.registry.get(node.uses)
-        if implementation is None:
-            return self._missing(step, node, started_at)
         attempt = _Attempt(
             run=run,
             step=step,
@@ -147,7 +145,7 @@ class Executor:
             changes={},
         )
         line = AttemptLine(
-            partial(_told, run, node, step),
+            lambda: _told(run, node, step),
             deadline=attempt.deadline,
             watchers=self._watchers,
             now=self._now,
@@ -160,7 +158,8 @@ class Executor:
             _pass_on_cancellation(error)
             return await self._fallen_back(attempt, error)
         finally:
-            await line.close()
+            if line.end():
+                await line.close()
 
     async def _call(self, attempt: _Attempt, line: AttemptLine) -> Result:
         run, step, node, implementation = attempt.run, attempt.step, attempt.node, attempt.implementation
@@ -179,7 +178,7 @@ class Executor:
         )
         # An attempt has a task, and so a context, of its own: nothing has to be unbound.
         structlog.contextvars.bind_contextvars(run_id=run.run_id, step_id=step.step_id, attempt=step.attempt)
-        calling: Calling = partial(self._provided, attempt, ctx)
+        calling: Calling = partial(self._provided if self.registry.needs(implementation) else self._run, attempt, ctx)
         layers = self.registry.layers(implementation)
         if layers is not None:
             calling = layered(calling, layers, ctx, self._caller)
@@ -193,12 +192,10 @@ class Executor:
     async def _provided(self, attempt: _Attempt, ctx: NodeInfo) -> Any:
         """Call the node with what providers give it, and clean up after it."""
         needs = self.registry.needs(attempt.implementation)
-        if not needs:
-            return await self._run(attempt, ctx, {})
         async with AsyncExitStack() as stack:
             return await self._run(attempt, ctx, await self._provisions.fill(needs, ctx, stack))
 
-    async def _run(self, attempt: _Attempt, ctx: NodeInfo, provided: Mapping[str, Any]) -> Any:
+    async def _run(self, attempt: _Attempt, ctx: NodeInfo, provided: Mapping[str, Any] = NOTHING) -> Any:
         implementation = attempt.implementation
         if implementation.options.cpu_bound:
             return await self._run_in_process(attempt, ctx)

@@ -97,9 +97,13 @@ class AttemptLine:
         at = self._now()
         self._tell(lambda stream: stream.add(told, at))
 
-    async def close(self) -> None:
-        """Tell the rest, and nothing more: a thread that was given up may still have something to tell."""
+    def end(self) -> bool:
+        """Nothing more is told, for a thread that was given up may still try to; whether there is a rest to `close`."""
         self._is_closed = True
+        return self._stream is not None
+
+    async def close(self) -> None:
+        """Tell the rest."""
         if self._stream is not None:
             await self._stream.close()
 

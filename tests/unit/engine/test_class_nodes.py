@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.world import World, blueprint
+from support.world import World, blueprint, eventually
 
 from famulus.flow.facts import ErrorInfo
+from famulus.ids import RunId
 from famulus.nodes import NodeContext, NonRetryableError, Registry, Result, ThreadContext
 
 
@@ -179,3 +180,37 @@ async def test_a_fallback_that_fails_fails_the_step_though_attempts_are_left() -
 def test_phases_that_cannot_be_called_are_refused_when_they_are_registered(body: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Registry().register("f", type("Broken", (), body))
+
+
+async def test_recover_is_called_when_the_worker_of_the_attempt_before_has_died() -> None:
+    told: list[Any] = []
+    began = asyncio.Event()
+
+    class Recovering:
+        def recover(self, ctx: ThreadContext, error: ErrorInfo | None) -> None:
+            told.append((ctx.attempt, error))
+
+        async def exec(self, prepared: Any) -> str:
+            if not began.is_set():
+                began.set()
+                await asyncio.Event().wait()
+            return "done"
+
+    world = World({"f": Recovering}, taken_seconds=0.01)
+    first, second = world.engine("w1"), world.engine("w2")
+    async with world:
+        await world.push(blueprint("one", {"a": "f"}))
+        await world.start("one", "r1")
+        await began.wait()
+        await eventually(lambda: is_taken(world))
+        first.assigned([])
+        second.assigned(range(4))
+        view = await world.ended("r1")
+
+    assert (view.steps[0].output, view.steps[0].worker, view.steps[0].attempt) == ("done", "w2", 1)
+    assert told == [(1, None)]
+
+
+async def is_taken(world: World) -> bool:
+    rows = await world.store.load(RunId("r1"))
+    return bool(rows) and any(step.status == "running" for step in rows.steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import msgspec
@@ -149,3 +150,21 @@ async def test_the_progress_of_a_step_that_runs_is_shown_with_its_run() -> None:
         await world.ended("r1")
 
         assert (await reader.show(RunId("r1"))).steps[0].progress is None
+
+
+async def test_a_thread_that_was_given_up_tells_nothing_more() -> None:
+    go_on, told_late = threading.Event(), threading.Event()
+
+    def f(ctx: ThreadContext) -> None:
+        go_on.wait(20)
+        ctx.emit("late")
+        told_late.set()
+
+    async with World({"f": f}) as world:
+        await world.run(blueprint("one", {"a": {"uses": "f", "config": {"timeout": 20}}}))
+        go_on.set()
+        await asyncio.to_thread(told_late.wait, 20)
+        await asyncio.sleep(0)
+        chunks = told(world, "step.chunk")
+
+    assert chunks == []
