@@ -8,7 +8,8 @@ it loses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from famulus.flow import decisions as d
@@ -61,8 +62,9 @@ def rebuild(
         ending=ending,
         context=dict(initial),
     )
-    entries: list[StepState | ContextWrite] = [*steps, *writes]
-    for entry in sorted(entries, key=_place):
+    entries: list[tuple[int, StepState | ContextWrite]] = [(write.seq, write) for write in writes]
+    entries += [entry for step in steps for entry in _places(step)]
+    for _, entry in sorted(entries, key=itemgetter(0)):
         if isinstance(entry, ContextWrite):
             _replay_write(run, entry)
             continue
@@ -82,11 +84,13 @@ def rearm_value(decision: d.Rearm) -> dict[str, Any]:
     return {"nodes": list(decision.nodes), "afresh": decision.afresh, "forced": list(decision.forced)}
 
 
-def _place(entry: StepState | ContextWrite) -> int:
-    """A step with items is replayed where it got them, for theirs are told to it."""
-    if isinstance(entry, StepState) and entry.since is not None:
-        return entry.since
-    return entry.seq
+def _places(step: StepState) -> list[tuple[int, StepState | ContextWrite]]:
+    """A step with items is replayed where it got them, for their outcomes are told to it; a `map` ends after that."""
+    if step.since is None or step.batch is None:
+        return [(step.seq, step)]
+    if step.batch.gather is not None or step.since == step.seq:
+        return [(step.since, step)]
+    return [(step.since, replace(step, status=StepStatus.WAITING)), (step.seq, step)]
 
 
 def _replay_write(run: RunState, entry: ContextWrite) -> None:

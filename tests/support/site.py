@@ -43,7 +43,28 @@ async def never() -> None:
 FUNCTIONS = {"t.echo": lambda: {"ok": True}, "t.fail": fail, "t.nasty": nasty, "t.never": never}
 
 
+FORM = {
+    "type": "object",
+    "required": ["amount"],
+    "properties": {
+        "amount": {"type": "integer", "title": "How much"},
+        "kind": {"enum": ["gift", "loan"]},
+        "sure": {"type": "boolean"},
+        "note": {"type": "string"},
+        "more": {"type": "object"},
+    },
+}
 BLUEPRINTS = (
+    blueprint(
+        "waiting",
+        {"ask": {"uses": "wait", "params": {"signal": "answer", "timeout": "1h", "form": FORM}}, "then": "t.echo"},
+        ("ask", "then"),
+    ),
+    blueprint("resumed", {"hold": {"uses": "wait"}}),
+    blueprint("hooked", {"hook": {"uses": "webhook"}, "form": {"uses": "webhook", "params": {"form": FORM}}}),
+    blueprint("sleeping", {"nap": {"uses": "sleep", "params": {"duration": "1h"}}}),
+    blueprint("items", {"all": {"uses": "map", "inputs": "n", "params": {"uses": "t.echo"}}}),
+    blueprint("calling", {"sub": {"uses": "subflow", "params": {"blueprintId": "resumed"}}}),
     blueprint("chain", {"a": "t.echo", "b": "t.echo"}, ("a", "b")),
     blueprint("failing", {"a": "t.fail"}),
     blueprint("endless", {"a": "t.never"}),

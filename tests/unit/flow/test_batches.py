@@ -31,7 +31,11 @@ FUNCTIONS = {"same": same, "picky": picky}
 def scattered(items: Any, seed: int = 1, **params: Any) -> Play:
     return played(
         {
-            "s": {"uses": "batch-scatter", "inputs": "items", "params": {"workerUsesKey": "picky", "gatherNodeId": "g", **params}},
+            "s": {
+                "uses": "batch-scatter",
+                "inputs": "items",
+                "params": {"workerUsesKey": "picky", "gatherNodeId": "g", **params},
+            },
             "g": {"uses": "batch-gather", "params": {"gatherNodeId": "g", "outputKey": "all"}},
             "end": "same",
         },
@@ -46,7 +50,10 @@ def scattered(items: Any, seed: int = 1, **params: Any) -> Play:
 
 def mapped(items: Any, seed: int = 1, config: Any = None, **params: Any) -> Play:
     return played(
-        {"m": {"uses": "map", "inputs": "items", "params": {"uses": "picky", **params}, "config": config or {}}, "end": "same"},
+        {
+            "m": {"uses": "map", "inputs": "items", "params": {"uses": "picky", **params}, "config": config or {}},
+            "end": "same",
+        },
         ("m", "end"),
         functions=FUNCTIONS,
         initial={"items": items},

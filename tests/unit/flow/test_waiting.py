@@ -122,7 +122,9 @@ def test_a_signal_that_comes_early_is_kept_for_the_wait() -> None:
 
 def test_a_wait_goes_on_by_its_timeout_action_when_nobody_comes() -> None:
     wait = {"uses": "wait", "params": {"timeout": 1000, "timeoutAction": "late"}}
-    run = played({"w": wait, "ok": "same", "late": "same"}, ("w", "ok"), ("w", "late", {"action": "late"}), functions=FUNCTIONS)
+    run = played(
+        {"w": wait, "ok": "same", "late": "same"}, ("w", "ok"), ("w", "late", {"action": "late"}), functions=FUNCTIONS
+    )
 
     run.heart.wake("w")
     run.go()
@@ -275,7 +277,9 @@ def test_a_wait_in_a_loop_waits_in_every_round(seed: int) -> None:
     assert run.counts["w"] == 2
 
 
-def ended(play: Play, child: str, status: RunStatus, output: Any, changes: dict[str, Any] | None = None) -> f.ChildEnded:
+def ended(
+    play: Play, child: str, status: RunStatus, output: Any, changes: dict[str, Any] | None = None
+) -> f.ChildEnded:
     return f.ChildEnded(
         step_id=StepId("s"),
         child=RunId(child),
