@@ -8,6 +8,7 @@
     │   ├── BlueprintNotFoundError
     │   ├── BlueprintConflictError the same id and version with other content
     │   ├── RunNotFoundError
+    │   ├── HookNotFoundError      a webhook token that no step waits for
     │   ├── RunConflictError       the same run id with another input or blueprint
     │   ├── CommandRefusedError    a run was asked for something that it cannot do; it is as it was
     │   │   └── RunEndedError      a command for a run that has ended
@@ -108,6 +109,13 @@ class RunNotFoundError(TerminalError):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id!r} does not exist: list the runs with `famulus run ls`")
         self.run_id = run_id
+
+
+class HookNotFoundError(TerminalError):
+    """Unknown, used, or not waited for yet: whoever calls learns no more."""
+
+    def __init__(self) -> None:
+        super().__init__("no step waits for this token; each works once")
 
 
 class RunConflictError(TerminalError):

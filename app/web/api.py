@@ -1,4 +1,4 @@
-"""JSON over HTTP: start, list, show and cancel runs; register and show blueprints. See docs/reference/http-api.md."""
+"""JSON over HTTP: start, list and show runs; register and show blueprints. See docs/reference/http-api.md."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from yarl import URL
 
 from famulus.blueprint import lint_document, parse_blueprint
 from famulus.engine.reading import RunSummary
-from famulus.engine.starting import StartOutcome
+from famulus.engine.starting import Started, StartOutcome
 from famulus.errors import BlueprintError, BlueprintNotFoundError
 from famulus.ids import BlueprintId, RunId
 from famulus.ports import StoredBlueprint
 
 from .rendering import json_response
 from .requests import (
-    cancel_request,
     events_query,
     json_bytes,
     run_id_of,
     runs_query,
     start_request,
+    steps_query,
 )
 from .sources import View
 
@@ -43,7 +43,7 @@ class Runs(View):
             limit=asked.limit, before=asked.before, status=asked.status, blueprint_id=asked.blueprint
         )
         older = asked.parameters(before=found[-1].created_at) if len(found) == asked.limit else None
-        return json_response({"runs": [_run(run) for run in found], "next": _url("/runs", older)})
+        return json_response({"runs": [run_json(run) for run in found], "next": _url("/runs", older)})
 
     async def post(self, request: Any) -> Any:
         """201 when its owner has recorded the run, 202 when it has not yet, 200 if it was started before."""
@@ -53,15 +53,11 @@ class Runs(View):
             version=asked.version,
             input=asked.input,
             run_id=asked.run_id,
+            start_at=asked.start_at,
+            by=asked.by,
             patience_seconds=START_SECONDS,
         )
-        run = {"run_id": started.run_id, "status": None} if started.summary is None else _run(started.summary)
-        location = f"{PREFIX}/runs/{started.run_id}"
-        return json_response(
-            {"outcome": started.outcome, "run": run},
-            status=STATUS_OF[started.outcome],
-            headers={"Location": location},
-        )
+        return started_response(started)
 
 
 @blueprint.route("/runs/{run_id}", name="run")
@@ -76,7 +72,7 @@ class Summary(View):
     async def get(self, _request: Any, run_id: str) -> Any:
         """Where a run stands: cheap, however many steps it has."""
         summary, _ = await self.sources.reader.summary(run_id_of(run_id))
-        return json_response(_run(summary))
+        return json_response(run_json(summary))
 
 
 @blueprint.route("/runs/{run_id}/events", name="events")
@@ -91,14 +87,24 @@ class Events(View):
         return json_response({"events": [event.as_json() for event in found], "next": following})
 
 
-@blueprint.route("/runs/{run_id}/cancel", name="cancel")
-class Cancel(View):
-    async def post(self, request: Any, run_id: str) -> Any:
-        """202: the owner of the run is asked to. What has ended stays as it is: 409."""
+@blueprint.route("/runs/{run_id}/steps", name="steps")
+class Steps(View):
+    async def get(self, request: Any, run_id: str) -> Any:
+        """Every step that is recorded, items and earlier rounds too; `next` leads on, null on the last page."""
+        asked = steps_query(request.query)
         known = run_id_of(run_id)
-        asked = await cancel_request(request, by="api")
-        run = await self.sources.starter.cancel(known, by=asked.by, reason=asked.reason)
-        return json_response({"requested": "cancel", "run": _run(run)}, status=202)
+        found = await self.sources.reader.steps(known, after=asked.after, limit=asked.limit)
+        more = {"after": str(found[-1][0]), "limit": str(asked.limit)} if len(found) == asked.limit else None
+        steps = [{"seq": place, **step.as_json()} for place, step in found]
+        return json_response({"steps": steps, "next": _url(f"/runs/{known}/steps", more)})
+
+
+@blueprint.route("/runs/{run_id}/context", name="context")
+class Context(View):
+    async def get(self, request: Any, run_id: str) -> Any:
+        """The values of the keys that are asked for (`key=a&key=b`), as far as they are there."""
+        keys = request.query.getall("key", [])
+        return json_response({"context": await self.sources.reader.values(run_id_of(run_id), keys)})
 
 
 @blueprint.route("/blueprints", name="blueprints")
@@ -136,7 +142,16 @@ class OneBlueprint(View):
         return json_response({**_entry(stored), "blueprint": msgspec.Raw(stored.body)})
 
 
-def _run(run: RunSummary) -> dict[str, Any]:
+def started_response(started: Started) -> Any:
+    run = {"run_id": started.run_id, "status": None} if started.summary is None else run_json(started.summary)
+    return json_response(
+        {"outcome": started.outcome, "run": run},
+        status=STATUS_OF[started.outcome],
+        headers={"Location": f"{PREFIX}/runs/{started.run_id}"},
+    )
+
+
+def run_json(run: RunSummary) -> dict[str, Any]:
     return {**run.as_json(), "links": _links(run.run_id)}
 
 
@@ -144,6 +159,7 @@ def _links(run_id: RunId) -> dict[str, str]:
     return {
         "self": f"{PREFIX}/runs/{run_id}",
         "events": f"{PREFIX}/runs/{run_id}/events",
+        "steps": f"{PREFIX}/runs/{run_id}/steps",
         "cancel": f"{PREFIX}/runs/{run_id}/cancel",
         "page": f"/runs/{run_id}",
     }

@@ -4,8 +4,8 @@
 
 `guarded` refuses what a web page of somebody else could make the browser of an operator send: a name that was made to
 point here (DNS rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON
-point here (DNS rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON under
-the headers that keep a browser from running anything but what we serve.
+under `/api`, `/health` and `/hooks`, else a page; what went wrong inside is told to the log and not to the client.
+`secured` adds the headers that keep a browser from running anything but what we serve.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from famulus.blueprint import Blueprint
+from famulus.client.transport import Asked
+from famulus.engine.asking import Commanded
 from famulus.engine.catalog import Catalog
-from famulus.engine.reading import EventView, RunReader, RunSummary, RunView
+from famulus.engine.reading import EventView, RunReader, RunSummary, RunView, StepView
 from famulus.engine.scheduling.book import StartingBook
 from famulus.engine.starting import RunStarter, StartOutcome
 from famulus.ids import BlueprintId, RunId
@@ -27,15 +29,51 @@ class DirectTransport:
         self._catalog = catalog
 
     async def start(
-        self, blueprint_id: BlueprintId, *, version: str | None, input: dict[str, Any], run_id: RunId
+        self,
+        blueprint_id: BlueprintId,
+        *,
+        version: str | None,
+        input: dict[str, Any],
+        run_id: RunId,
+        start_at: float | str | None,
     ) -> StartOutcome:
         started = await self._starter.start(
-            blueprint_id, version=version, input=input, run_id=run_id, patience_seconds=START_SECONDS
+            blueprint_id,
+            version=version,
+            input=input,
+            run_id=run_id,
+            start_at=start_at,
+            patience_seconds=START_SECONDS,
         )
         return started.outcome
 
-    async def cancel(self, run_id: RunId, *, by: str, reason: str) -> RunSummary:
-        return await self._starter.cancel(run_id, by=by, reason=reason)
+    async def fork(
+        self, from_run: RunId, from_step: str, *, context: Mapping[str, Any], run_id: RunId, by: str
+    ) -> StartOutcome:
+        started = await self._starter.fork(
+            from_run, from_step, context=context, run_id=run_id, by=by, patience_seconds=START_SECONDS
+        )
+        return started.outcome
+
+    async def command(self, run_id: RunId, command: str, given: Mapping[str, Any], *, asked: Asked) -> Commanded:
+        return await self._starter.commands.send(
+            run_id,
+            command,
+            given,
+            by=asked.by,
+            reason=asked.reason,
+            command_id=asked.command_id,
+            patience_seconds=START_SECONDS,
+        )
+
+    async def cancel(self, run_id: RunId, *, by: str, reason: str, grace_seconds: float) -> RunSummary:
+        return await self._starter.cancel(run_id, by=by, reason=reason, grace_seconds=grace_seconds)
+
+    async def values(self, run_id: RunId, keys: Sequence[str]) -> Mapping[str, Any]:
+        return await self._reader.values(run_id, keys)
+
+    async def steps(self, run_id: RunId, *, after: int, limit: int) -> Sequence[tuple[int, StepView]]:
+        return await self._reader.steps(run_id, after=after, limit=limit)
 
     async def summary(self, run_id: RunId) -> RunSummary:
         summary, _ = await self._reader.summary(run_id)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -74,8 +75,11 @@ class Famulus:
         *,
         version: str | None = None,
         run_id: str | None = None,
+        start_at: datetime | float | None = None,
     ) -> Run:
         """Start a run of a registered blueprint; without an id it gets a new one.
+
+        With a time, as seconds since the Unix epoch or with its offset, it exists at once and begins then.
 
         With the same id, blueprint and input again nothing new is started, so a start of unknown outcome is safe to
         repeat. `Run.outcome` says what it was: ``started``, ``existing``, or ``accepted`` where no worker has taken it
@@ -86,7 +90,11 @@ class Famulus:
         if not blueprint_id:
             raise InputError("the blueprint id is empty: name the blueprint to start")
         outcome = await self._transport.start(
-            BlueprintId(blueprint_id), version=version or None, input=dict(input or {}), run_id=known
+            BlueprintId(blueprint_id),
+            version=version or None,
+            input=dict(input or {}),
+            run_id=known,
+            start_at=_time(start_at),
         )
         return Run(known, self._transport, outcome)
 
@@ -117,6 +125,14 @@ class Famulus:
         """
         document = encode_blueprint(blueprint) if isinstance(blueprint, Blueprint) else blueprint
         return await self._transport.push(check_blueprint(document))
+
+
+def _time(given: datetime | float | None) -> float | None:
+    if not isinstance(given, datetime):
+        return given
+    if given.tzinfo is None:
+        raise InputError(f"start_at is {given.isoformat()} without an offset: give it a tzinfo")
+    return given.timestamp()
 
 
 def _run_id(text: str) -> RunId:

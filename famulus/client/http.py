@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import aiohttp
 import msgspec
@@ -13,13 +13,18 @@ from yarl import URL
 from famulus.blueprint import ABSENT, Blueprint, encode_blueprint
 from famulus.client.answers import error_of
 from famulus.client.http_schedules import HttpSchedules
+from famulus.client.transport import Asked
+from famulus.engine.asking import Commanded, CommandOutcome
+from famulus.engine.parents import Parent
 from famulus.engine.reading import EventView, RunSummary, RunView, StepView
+from famulus.engine.rows import encode
 from famulus.engine.starting import StartOutcome
 from famulus.errors import ApiUnavailableError, InputError
 from famulus.ids import BlueprintId, RunId
 from famulus.ports import StoredBlueprint
 
 T = TypeVar("T")
+Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
 API: Final = "api/v1"
 ANSWER_SECONDS: Final = 30.0
@@ -44,16 +49,55 @@ class HttpTransport:
         self.schedules = HttpSchedules(self._ask)
 
     async def start(
-        self, blueprint_id: BlueprintId, *, version: str | None, input: dict[str, Any], run_id: RunId
+        self,
+        blueprint_id: BlueprintId,
+        *,
+        version: str | None,
+        input: dict[str, Any],
+        run_id: RunId,
+        start_at: float | str | None,
     ) -> StartOutcome:
-        body = {"blueprint_id": blueprint_id, "version": version, "input": input, "run_id": run_id}
-        answer = await self._ask("POST", "runs", body=msgspec.json.encode(body))
+        body = {
+            "blueprint_id": blueprint_id,
+            "version": version,
+            "input": input,
+            "run_id": run_id,
+            "start_at": start_at,
+        }
+        answer = await self._ask("POST", "runs", body=encode(body))
         return StartOutcome(answer["outcome"])
 
-    async def cancel(self, run_id: RunId, *, by: str, reason: str) -> RunSummary:
-        body = msgspec.json.encode({"by": by, "reason": reason})
+    async def fork(
+        self, from_run: RunId, from_step: str, *, context: Mapping[str, Any], run_id: RunId, by: str
+    ) -> StartOutcome:
+        body = {"from_step": from_step, "context": context, "run_id": run_id, "by": by}
+        answer = await self._ask("POST", "runs", from_run, "fork", body=encode(body))
+        return StartOutcome(answer["outcome"])
+
+    async def command(self, run_id: RunId, command: str, given: Mapping[str, Any], *, asked: Asked) -> Commanded:
+        about = {"by": asked.by, "reason": asked.reason, "command_id": asked.command_id}
+        body = encode({**given, **{name: value for name, value in about.items() if value is not None}})
+        answer = await self._ask("POST", "runs", run_id, command, body=body)
+        return Commanded(
+            run=msgspec.convert(answer["run"], RunSummary),
+            command_id=answer["command_id"],
+            outcome=CommandOutcome(answer["outcome"]),
+        )
+
+    async def cancel(self, run_id: RunId, *, by: str, reason: str, grace_seconds: float) -> RunSummary:
+        body = encode({"by": by, "reason": reason, "grace_seconds": grace_seconds})
         answer = await self._ask("POST", "runs", run_id, "cancel", body=body)
         return msgspec.convert(answer["run"], RunSummary)
+
+    async def values(self, run_id: RunId, keys: Sequence[str]) -> Mapping[str, Any]:
+        query = [("key", key) for key in keys]
+        values: Mapping[str, Any] = (await self._ask("GET", "runs", run_id, "context", query=query))["context"]
+        return values
+
+    async def steps(self, run_id: RunId, *, after: int, limit: int) -> Sequence[tuple[int, StepView]]:
+        query = {"after": str(after), "limit": str(limit)}
+        answer = await self._ask("GET", "runs", run_id, "steps", query=query)
+        return [(step["seq"], _step(step)) for step in answer["steps"]]
 
     async def summary(self, run_id: RunId) -> RunSummary:
         return msgspec.convert(await self._ask("GET", "runs", run_id, "summary"), RunSummary)
@@ -65,8 +109,11 @@ class HttpTransport:
             digest=answer["digest"],
             partition=answer["partition"],
             input=answer["input"],
-            steps=tuple(msgspec.convert({"output": ABSENT, **step}, StepView) for step in answer["steps"]),
+            steps=tuple(_step(step) for step in answer["steps"]),
             context=answer["context"],
+            parent=msgspec.convert(answer.get("parent"), Parent | None),
+            ending=answer.get("ending"),
+            starts_at=answer.get("starts_at"),
         )
 
     async def events(self, run_id: RunId, *, after: int, limit: int) -> Sequence[EventView]:
@@ -100,9 +147,7 @@ class HttpTransport:
             registered_at=entry["registered_at"],
         )
 
-    async def _ask(
-        self, method: str, *path: str, query: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> Any:
+    async def _ask(self, method: str, *path: str, query: Query | None = None, body: bytes | None = None) -> Any:
         """The JSON of the answer. Raises the error that the answer stands for, `ApiUnavailableError` without one."""
         url = self._root.joinpath(API, *path)
         try:
@@ -126,6 +171,10 @@ class HttpTransport:
             return msgspec.json.decode(content)
         except msgspec.DecodeError as error:
             raise ApiUnavailableError(f"{url} answered without JSON: is this the address of a worker?") from error
+
+
+def _step(answer: Mapping[str, Any]) -> StepView:
+    return msgspec.convert({"output": ABSENT, **answer}, StepView)
 
 
 def _event(answer: Mapping[str, Any]) -> EventView:

@@ -7,10 +7,12 @@ Every method may raise a `RetryableError` when a server does not answer; each ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from famulus.blueprint import Blueprint
-from famulus.engine.reading import EventView, RunSummary, RunView
+from famulus.engine.asking import Commanded
+from famulus.engine.reading import EventView, RunSummary, RunView, StepView
 from famulus.engine.scheduling.book import Registered, ScheduleView
 from famulus.engine.starting import Started, StartOutcome
 from famulus.ids import BlueprintId, RunId
@@ -35,12 +37,28 @@ class ScheduleTransport(Protocol):
     async def trigger(self, schedule_id: str, *, at: str | float | None = None) -> Started: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who asks, and why."""
+
+    by: str
+    reason: str | None = None
+    command_id: str | None = None
+    """With the same id again nothing is done twice."""
+
+
 class Transport(Protocol):
     @property
     def schedules(self) -> ScheduleTransport: ...
 
     async def start(
-        self, blueprint_id: BlueprintId, *, version: str | None, input: dict[str, Any], run_id: RunId
+        self,
+        blueprint_id: BlueprintId,
+        *,
+        version: str | None,
+        input: dict[str, Any],
+        run_id: RunId,
+        start_at: float | str | None,
     ) -> StartOutcome:
         """Start a run, and wait some seconds for a worker to record it. The same call again starts nothing new.
 
@@ -48,8 +66,32 @@ class Transport(Protocol):
         """
         ...
 
-    async def cancel(self, run_id: RunId, *, by: str, reason: str) -> RunSummary:
+    async def fork(
+        self, from_run: RunId, from_step: str, *, context: Mapping[str, Any], run_id: RunId, by: str
+    ) -> StartOutcome:
+        """Start a run with what another one had done before a step; wait and repeat as with `start`.
+
+        Raises `RunNotFoundError`, `CommandRefusedError` where no run can begin, `RunConflictError`, `BadRecordError`.
+        """
+        ...
+
+    async def command(self, run_id: RunId, command: str, given: Mapping[str, Any], *, asked: Asked) -> Commanded:
+        """Ask something of a run, and wait some seconds for its owner to say what it makes of it.
+
+        Raises `RunNotFoundError`, `CommandRefusedError`, `BadRecordError`.
+        """
+        ...
+
+    async def cancel(self, run_id: RunId, *, by: str, reason: str, grace_seconds: float) -> RunSummary:
         """Ask for the end of a run; returns it as it was before. Raises `RunNotFoundError`, `RunEndedError`."""
+        ...
+
+    async def values(self, run_id: RunId, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Those of the context keys that are there. Raises `RunNotFoundError`."""
+        ...
+
+    async def steps(self, run_id: RunId, *, after: int, limit: int) -> Sequence[tuple[int, StepView]]:
+        """Every step that is recorded, in order, with its place. Raises `RunNotFoundError`."""
         ...
 
     async def summary(self, run_id: RunId) -> RunSummary:

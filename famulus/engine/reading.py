@@ -6,7 +6,7 @@ with the run: steps that are due show as scheduled, nodes that were not reached 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -15,13 +15,16 @@ from famulus.engine.builtins.child_ids import child_run_id
 from famulus.engine.catalog import Catalog
 from famulus.engine.loader import state_of
 from famulus.engine.parents import Parent, parent_of
-from famulus.engine.rows import decode
+from famulus.engine.rows import decode, step_state
 from famulus.engine.seals import visible_events, visible_rows
+from famulus.engine.standing import ItemCounts, waiting_view
 from famulus.errors import RunNotFoundError
 from famulus.flow.state import RunState, StepState
-from famulus.flow.status import STEP_DUE, RunStatus
+from famulus.flow.status import STEP_DUE, RunStatus, StepStatus
+from famulus.flow.tasks import task_of
+from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import NodeId, RunId, StepId
-from famulus.ports import EventRow, Progress, ProgressBoard, RunBirth, RunHead, RunStore
+from famulus.ports import EventRow, Progress, ProgressBoard, RunBirth, RunHead, RunRows, RunStore
 
 SUBFLOW: Final = "subflow"
 PENDING: Final = "pending"
@@ -66,6 +69,14 @@ class StepView:
     """Of a step that runs: `fraction`, `text` and `at`, as it told last."""
     child: RunId | None = None
     """The run that the step waits for, or has waited for in its last attempt."""
+    item: int | None = None
+    """Which item of a batch it is, from 0."""
+    waiting: dict[str, Any] | None = None
+    """What a step that waits is waiting for; see `famulus.engine.standing`."""
+    wake_at: float | None = None
+    """When its sleep, its delay or the time that it waits for is over."""
+    items: dict[str, int] | None = None
+    """Of a step with items: `count`, and how many are `done` and `failed`."""
 
     def as_json(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in self.__slots__}
@@ -93,6 +104,10 @@ class RunView:
     """In the order of the blueprint's nodes."""
     context: dict[str, Any]
     """The keys that belong to the result, outputs under their node's id included."""
+    ending: str | None = None
+    """The status that the run will end with, while its completed steps are being compensated."""
+    starts_at: float | None = None
+    """When a run begins that was started for later."""
     parent: Parent | None = None
     """The run and step that wait for this run, if it is a child."""
 
@@ -103,6 +118,8 @@ class RunView:
             "partition": self.partition,
             "input": self.input,
             "parent": None if self.parent is None else asdict(self.parent),
+            "ending": self.ending,
+            "starts_at": self.starts_at,
             "steps": [step.as_json() for step in self.steps],
             "context": self.context,
         }
@@ -148,23 +165,50 @@ class RunReader:
         return summary(birth, head), birth
 
     async def show(self, run_id: RunId) -> RunView:
-        """Everything about a run but its events. Raises `RunNotFoundError`, `BlueprintNotFoundError`."""
+        """Everything about a run but its events. Raises `RunNotFoundError`, `BlueprintNotFoundError`.
+
+        Of each node its latest step; of items how many there are. All that is recorded pages by `steps`.
+        """
+        run, rows = await self._run(run_id)
+        birth, counts = rows.birth, ItemCounts(run.steps.values(), rows.steps)
+        latest = _latest(run)
+        steps = [_step_view(run, node_id, latest.get(node_id), counts) for node_id in run.graph.nodes]
+        return RunView(
+            summary=summary(birth, rows.head),
+            digest=birth.digest,
+            partition=birth.partition,
+            input=decode(birth.input),
+            steps=await self._with_progress(run, steps),
+            parent=parent_of(birth),
+            context=dict(run.user_context()),
+            ending=None if run.ending is None else run.ending.status.value,
+            starts_at=run.timers.get(TimerKey(TimerKind.START, StepId(""))),
+        )
+
+    async def steps(self, run_id: RunId, *, after: int = -1, limit: int = 500) -> list[tuple[int, StepView]]:
+        """Every step that is recorded, items and earlier rounds among them, with its place in the order of the run.
+
+        Give the last place as ``after`` to go on; a step that is recorded anew comes to a later one. Raises as `show`.
+        """
+        run, rows = await self._run(run_id)
+        counts = ItemCounts(run.steps.values(), rows.steps)
+        page = sorted((row for row in rows.steps if row.seq > after), key=lambda row: row.seq)[:limit]
+        return [(row.seq, _view_of(run, step_state(row), counts)) for row in page]
+
+    async def values(self, run_id: RunId, keys: Collection[str]) -> dict[str, Any]:
+        """Those of the context keys that are there. Raises as `show`."""
+        run, _ = await self._run(run_id)
+        context = run.user_context()
+        return {key: context[key] for key in keys if key in context}
+
+    async def _run(self, run_id: RunId) -> tuple[RunState, RunRows]:
         rows = await self._store.load(run_id)
         if rows is None:
             raise RunNotFoundError(run_id)
         rows = visible_rows(rows)
         birth = rows.birth
         graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
-        run = state_of(graph, rows)
-        return RunView(
-            summary=summary(birth, rows.head),
-            digest=birth.digest,
-            partition=birth.partition,
-            input=decode(birth.input),
-            steps=await self._with_progress(run, [_step_view(run, node_id) for node_id in graph.nodes]),
-            parent=parent_of(birth),
-            context=dict(run.user_context()),
-        )
+        return state_of(graph, rows), rows
 
     async def _with_progress(self, run: RunState, steps: Sequence[StepView]) -> tuple[StepView, ...]:
         if self._progress is None or not run.live:
@@ -199,30 +243,51 @@ def is_ended(status: str) -> bool:
     return status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
-def _step_view(run: RunState, node_id: NodeId) -> StepView:
-    step = run.steps.get(StepId(node_id))
-    status = _status_of(run, node_id, step)
-    known = step or StepState(step_id=StepId(node_id), node_id=node_id, status=None)  # type: ignore[arg-type]  # not reached
-    error = known.error
+def _latest(run: RunState) -> dict[NodeId, StepState]:
+    """Of each node the step that was recorded last, or is due."""
+    latest: dict[NodeId, StepState] = {}
+    for step in sorted(run.steps.values(), key=lambda step: (step.is_live, step.seq)):
+        if step.item is None:
+            latest[step.node_id] = step
+    return latest
+
+
+def _step_view(run: RunState, node_id: NodeId, step: StepState | None, counts: ItemCounts) -> StepView:
+    if step is not None:
+        return _view_of(run, step, counts)
+    step_id = run.step_id_of(node_id)
+    unreached = StepState(step_id=step_id, node_id=node_id, status=StepStatus.SCHEDULED)
+    status = StepStatus.SCHEDULED.value if step_id in run.pending_joins else PENDING
+    return replace(_view_of(run, unreached, counts), status=status)
+
+
+def _view_of(run: RunState, step: StepState, counts: ItemCounts) -> StepView:
+    error = step.error
     return StepView(
-        step_id=known.step_id,
-        node_id=node_id,
-        uses=run.graph.node(node_id).uses,
-        status=status,
-        attempt=known.attempt,
-        output=known.output,
-        action=known.action,
-        reason=known.reason,
+        step_id=step.step_id,
+        node_id=step.node_id,
+        uses=task_of(run, step).uses,
+        status=step.status.value,
+        attempt=step.attempt,
+        output=step.output,
+        action=step.action,
+        reason=step.reason,
         error=None if error is None else {"type": error.type, "message": error.message, "traceback": error.traceback},
-        worker=known.worker,
-        started_at=known.started_at,
-        ended_at=known.ended_at,
-        child=_child_of(run, known),
+        worker=step.worker,
+        started_at=step.started_at,
+        ended_at=step.ended_at,
+        child=_child_of(run, step),
+        item=step.item,
+        waiting=waiting_view(step),
+        wake_at=step.wake_at if step.is_live else None,
+        items=counts.of(step),
     )
 
 
 def _child_of(run: RunState, step: StepState) -> RunId | None:
-    if run.graph.node(step.node_id).uses != SUBFLOW or step.started_at is None:
+    is_subflow = task_of(run, step).uses == SUBFLOW
+    is_mapped = step.item is not None and run.graph.node(step.node_id).params.get("blueprintId") is not None
+    if step.started_at is None or not (is_subflow or is_mapped):
         return None
     return child_run_id(run.run_id, step.step_id, attempt=step.attempt)
 
@@ -233,12 +298,6 @@ def _told(step: StepView, progress: Progress | None) -> StepView:
         return step
     told = {"fraction": progress.fraction, "text": progress.text, "at": progress.at}
     return replace(step, progress=told)
-
-
-def _status_of(run: RunState, node_id: NodeId, step: StepState | None) -> str:
-    if step is not None:
-        return step.status.value
-    return "scheduled" if StepId(node_id) in run.pending_joins else PENDING
 
 
 def _event_view(row: EventRow) -> EventView:

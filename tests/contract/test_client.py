@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.installation import FAN_STEPS, Installation
 from support.servers import settings_of
-from support.site import Site, open_site
+from support.site import FORM, Site, open_site
 from support.world import blueprint, eventually
 
 from famulus.blueprint import parse_blueprint
-from famulus.client import Famulus, RunCancelledError, RunFailedError, StartOutcome
+from famulus.client import (
+    CommandOutcome,
+    CommandRefusedError,
+    Famulus,
+    Run,
+    RunCancelledError,
+    RunFailedError,
+    StartOutcome,
+)
 from famulus.client.direct import DirectTransport
 from famulus.engine.starting import RunStarter
 from famulus.errors import (
@@ -57,6 +67,7 @@ async def over_http(site: Site) -> AsyncIterator[Famulus]:
 async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     monkeypatch.setattr("app.web.api.START_SECONDS", 0.2)
     monkeypatch.setattr("famulus.client.direct.START_SECONDS", 0.2)
+    monkeypatch.setattr("app.web.control_api.COMMAND_SECONDS", 0.2)
     async with open_site(tmp_path) as site:
         yield site
 
@@ -288,6 +299,191 @@ async def test_events_come_page_by_page(famulus: Famulus, monkeypatch: pytest.Mo
     run = await famulus.start("chain", run_id="r1")
 
     assert len([event async for event in run.events()]) == 4
+
+
+# -- control ---------------------------------------------------------------------------------------------------------
+
+
+async def waits(run: Run, step: str) -> None:
+    async def is_waiting() -> bool:
+        return any(each.step_id == step and each.waiting is not None for each in (await run.view()).steps)
+
+    await eventually(is_waiting)
+
+
+async def test_a_run_that_waits_says_for_what_and_a_signal_lets_it_go_on(famulus: Famulus) -> None:
+    run = await famulus.start("waiting")
+    await waits(run, "ask")
+
+    (step, _) = (await run.view()).steps
+    assert step.waiting is not None
+    assert (step.waiting["kind"], step.waiting["signal"], step.waiting["form"]) == ("signal", "answer", FORM)
+    assert step.wake_at is not None
+    assert await run.signal("answer", {"amount": 5}, by="ada") is CommandOutcome.ACCEPTED
+
+    assert (await run.result(timeout=SECONDS))["ask"] == {"amount": 5}
+    (told,) = [event async for event in run.watch() if event.type == "signal.received"]
+    assert told.data["by"] == "ada"
+
+
+async def test_no_output_is_not_the_output_none(famulus: Famulus) -> None:
+    for given, output in (({"output": None}, None), ({}, None), ({"output": 3, "action": "yes"}, 3)):
+        run = await famulus.start("resumed")
+        await waits(run, "hold")
+
+        assert await run.resume("hold", **given) is CommandOutcome.ACCEPTED
+
+        assert (await run.result(timeout=SECONDS))["hold"] == output
+
+
+async def test_what_does_not_fit_the_form_is_refused_with_the_reason(famulus: Famulus) -> None:
+    run = await famulus.start("waiting", run_id="r1")
+    await waits(run, "ask")
+
+    error = await told(CommandRefusedError, run.resume("ask", output={"amount": "much"}))
+
+    assert isinstance(error, CommandRefusedError)
+    assert (error.run_id, error.command) == ("r1", "resume")
+    assert "form of step ask" in (error.reason or "")
+    assert error.reason in str(error)
+    assert (await run.status()).status == "waiting"
+
+
+async def test_a_resume_of_what_does_not_wait_is_refused(famulus: Famulus) -> None:
+    run = await famulus.start("endless", run_id="r1")
+
+    await told(CommandRefusedError, run.resume())
+    await told(CommandRefusedError, run.resume("nobody"))
+
+
+async def test_the_same_command_again_is_carried_out_once(famulus: Famulus) -> None:
+    run = await famulus.start("waiting")
+    await waits(run, "ask")
+
+    for _ in range(2):
+        assert await run.signal("other", 1, command_id="c1") is CommandOutcome.ACCEPTED
+
+    assert [event.type for event in await run.transport.events(run.id, after=-1, limit=100)].count(
+        "signal.received"
+    ) == 1
+
+
+async def test_a_run_is_paused_and_goes_on(famulus: Famulus) -> None:
+    run = await famulus.start("waiting")
+    await waits(run, "ask")
+
+    assert await run.pause(reason="lunch", by="ada") is CommandOutcome.ACCEPTED
+    paused = await run.status()
+    assert (paused.status, paused.reason) == ("paused", "lunch")
+    await told(CommandRefusedError, run.pause())
+    assert await run.unpause() is CommandOutcome.ACCEPTED
+    await run.signal("answer", {"amount": 1})
+    await run.result(timeout=SECONDS)
+
+
+async def test_a_failed_run_is_retried_and_a_completed_one_is_run_again(famulus: Famulus) -> None:
+    failed = await famulus.start("failing")
+    await told(RunFailedError, failed.result(timeout=SECONDS))
+    completed = await famulus.start("chain", {"n": 1})
+    await completed.result(timeout=SECONDS)
+
+    assert await failed.retry("a") is CommandOutcome.ACCEPTED
+    assert await completed.rerun("b", context={"n": 2}) is CommandOutcome.ACCEPTED
+
+    await told(RunFailedError, failed.result(timeout=SECONDS))
+    assert (await completed.result(timeout=SECONDS))["n"] == 2
+    assert [step.step_id async for step in completed.steps()] == ["a", "b", "b#2"]
+    await told(CommandRefusedError, completed.retry())
+
+
+async def test_a_fork_is_a_run_of_its_own(famulus: Famulus) -> None:
+    old = await famulus.start("chain", {"n": 1}, run_id="r1")
+    await old.result(timeout=SECONDS)
+
+    new = await old.fork("b", context={"n": 2}, run_id="r2")
+
+    assert (new.id, new.outcome) == ("r2", StartOutcome.STARTED)
+    assert (await new.result(timeout=SECONDS))["n"] == 2
+    assert (await old.view()).context["n"] == 1
+    assert (await old.fork("b", context={"n": 2}, run_id="r2")).outcome is StartOutcome.EXISTING
+    await told(CommandRefusedError, old.fork("nobody"))
+    await told(RunNotFoundError, famulus.run("nobody").fork("b"))
+
+
+async def test_a_run_that_is_started_for_later_begins_then(famulus: Famulus) -> None:
+    at = datetime.now(UTC) + timedelta(hours=1)
+
+    run = await famulus.start("chain", start_at=at)
+
+    view = await run.view()
+    assert (view.summary.status, view.starts_at) == ("waiting", at.timestamp())
+    await told(InputError, famulus.start("chain", start_at=datetime(2026, 1, 1)))  # noqa: DTZ001  # that is the point
+    soon = await famulus.start("chain", start_at=time.time() + 0.2)
+    await soon.result(timeout=SECONDS)
+
+
+async def test_limits_of_what_has_no_items_are_refused(famulus: Famulus) -> None:
+    run = await famulus.start("endless")
+
+    await told(CommandRefusedError, run.limit("a", max_concurrency=2))
+    await told(BadRecordError, run.limit("a"))
+    await told(BadRecordError, run.limit("a", tolerated_failures="many"))
+
+
+async def test_items_are_counted_and_paged(famulus: Famulus) -> None:
+    run = await famulus.start("items", {"n": list(range(20))})
+
+    await run.result(timeout=SECONDS)
+
+    (step,) = (await run.view()).steps
+    assert step.items == {"count": 20, "done": 20, "failed": 0}
+    items = [each async for each in run.steps() if each.item is not None]
+    assert sorted(each.step_id for each in items) == sorted(f"all[{index}]" for index in range(20))
+
+
+async def test_a_query_gives_the_keys_that_are_there(famulus: Famulus) -> None:
+    run = await famulus.start("chain", {"n": 1})
+    await run.result(timeout=SECONDS)
+
+    asked = await run.query("n", "a", "nothing")
+
+    assert (asked.run.status, asked.context) == ("completed", {"n": 1, "a": {"ok": True}})
+
+
+async def test_a_command_that_no_worker_takes_is_sent(famulus: Famulus, site: Site) -> None:
+    run = await famulus.start("waiting")
+    await waits(run, "ask")
+    engine = site.world.engines[0]
+    engine.revoked()
+
+    assert await run.signal("answer", {"amount": 1}) is CommandOutcome.SENT
+
+    engine.assigned(range(4))
+    await run.result(timeout=SECONDS)
+
+
+async def test_nothing_can_be_asked_of_a_run_that_does_not_exist(famulus: Famulus) -> None:
+    run = famulus.run("nobody")
+
+    for call in (
+        run.signal("x"),
+        run.resume(),
+        run.pause(),
+        run.unpause(),
+        run.retry(),
+        run.rerun("a"),
+        run.query("a"),
+    ):
+        await told(RunNotFoundError, call)
+
+
+async def test_what_is_asked_after_the_end_is_refused(famulus: Famulus) -> None:
+    run = await famulus.start("chain")
+    await run.result(timeout=SECONDS)
+
+    for call in (run.signal("x"), run.resume(), run.pause(), run.unpause(), run.limit("a", max_concurrency=1)):
+        error = await told(RunEndedError, call)
+        assert isinstance(error, CommandRefusedError)
 
 
 # -- lists -----------------------------------------------------------------------------------------------------------

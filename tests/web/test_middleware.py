@@ -41,6 +41,9 @@ async def test_every_answer_keeps_browsers_from_running_what_is_not_ours(site: S
     assert "Access-Control-Allow-Origin" not in headers
 
 
+COMMANDS = ("cancel", "fork", "limit", "pause", "rerun", "resume", "retry", "signal", "unpause")
+
+
 async def test_only_our_routes_exist(site: Site) -> None:
     web: Any = site.app.web
 
@@ -61,7 +64,10 @@ async def test_only_our_routes_exist(site: Site) -> None:
         "/api/v1/runs/{run_id}",
         "/api/v1/runs/{run_id}/events",
         "/api/v1/runs/{run_id}/summary",
-        "/api/v1/runs/{run_id}/cancel",
+        "/api/v1/runs/{run_id}/steps",
+        "/api/v1/runs/{run_id}/context",
+        *(f"/api/v1/runs/{{run_id}}/{command}" for command in COMMANDS),
+        "/hooks/{token}",
         "/api/v1/blueprints",
         "/api/v1/blueprints/{blueprint_id}",
         "/health/live",
