@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         5.0, gt=0, description="a run that waits longer than that sleeps in the store and takes no memory"
     )
     timer_lookahead_seconds: float = Field(
-        2.0, ge=0, description="runs are loaded so long before something of them is due"
+        4.0, ge=0, description="runs are loaded so long before something of them is due"
     )
     timer_poll_seconds: float = Field(1.0, gt=0, description="how often is looked for runs of which something is due")
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")

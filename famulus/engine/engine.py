@@ -119,8 +119,8 @@ class EngineOptions:
     """Items of a batch that are under way at the same time, where it sets no limit of its own."""
     timer_in_memory_seconds: float = 5.0
     """A run that waits longer than that sleeps in the store. `math.inf`: runs stay in memory while they wait."""
-    timer_lookahead_seconds: float = 2.0
-    """Runs are loaded so long before something of them is due."""
+    timer_lookahead_seconds: float = 4.0
+    """Runs are loaded so long before something of them is due, or as long as they stay in memory if that is less."""
     timer_poll_seconds: float = 1.0
     """How often is looked for such runs."""
     max_subflow_depth: int = 16
@@ -227,7 +227,7 @@ class Engine:
             ports.timers,
             bus=ports.bus,
             clock=ports.clock,
-            lookahead_seconds=options.timer_lookahead_seconds,
+            lookahead_seconds=min(options.timer_lookahead_seconds, options.timer_in_memory_seconds),
             poll_seconds=options.timer_poll_seconds,
             loads_at_once=options.loads_at_once,
         )

@@ -334,6 +334,19 @@ async def test_a_parked_step_keeps_its_run_open_for_a_worker_that_can_run_it() -
         assert await open_runs(world) == {"r"}
 
 
+async def test_a_run_is_not_loaded_before_it_would_stay_in_memory() -> None:
+    async with a_world(timer_lookahead_seconds=3600.0) as world:
+        await world.push(napping(800))
+        await world.start("napping", "r")
+        await asleep(world, "r")
+        await asyncio.sleep(0.3)
+        assert world.engines[0].counts["loaded"] == 0
+
+        await world.ended("r")
+
+        assert world.engines[0].counts["loaded"] == 1
+
+
 async def test_runs_stay_in_memory_while_they_wait_if_that_is_wanted() -> None:
     async with a_world(timer_in_memory_seconds=float("inf")) as world:
         await world.push(napping(300))
