@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import msgspec
-
+from famulus.engine.rows import encode
 from famulus.engine.scheduling.book import Registered, ScheduledRun, ScheduleOutcome, ScheduleView
 from famulus.engine.starting import Started, StartOutcome
 from famulus.errors import ScheduleNotFoundError
@@ -34,7 +33,7 @@ class HttpSchedules:
 
     async def create(self, document: Mapping[str, Any], *, replace_old: bool = False) -> Registered:
         query = {"replace": "true"} if replace_old else None
-        answer = await self._ask("POST", "schedules", query=query, body=msgspec.json.encode(document))
+        answer = await self._ask("POST", "schedules", query=query, body=encode(document))
         return Registered(outcome=ScheduleOutcome(answer["outcome"]), schedule=_view(answer["schedule"]))
 
     async def all(self) -> Sequence[ScheduleView]:
@@ -54,13 +53,13 @@ class HttpSchedules:
 
     async def trigger(self, schedule_id: str, *, at: str | float | None = None) -> Started:
         # The time is chosen here, so that the same run is meant if this has to be asked again.
-        body = msgspec.json.encode({"at": int(time.time()) if at is None else at})
+        body = encode({"at": int(time.time()) if at is None else at})
         answer = await self._ask("POST", "schedules", _in_path(schedule_id), "trigger", body=body)
         run_id = RunId(answer["run"]["run_id"])
         return Started(run_id=run_id, outcome=StartOutcome(answer["outcome"]), summary=None)
 
     async def _turn(self, schedule_id: str, command: str, by: str | None) -> ScheduleView:
-        body = msgspec.json.encode({} if by is None else {"by": by})
+        body = encode({} if by is None else {"by": by})
         return _view((await self._ask("POST", "schedules", _in_path(schedule_id), command, body=body))["schedule"])
 
 

@@ -22,6 +22,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from famulus.engine.records import start_record
+from famulus.engine.rows import encode
 from famulus.engine.scheduling.ticks import Cron, Interval, tick_text
 from famulus.errors import ScheduleError
 from famulus.ids import BlueprintId, RunId, ScheduleId
@@ -166,7 +167,7 @@ def decode_schedule(stored: StoredSchedule) -> Schedule:
 
 def encode_schedule(schedule: Schedule) -> bytes:
     kept = {name: getattr(schedule, name) for name in _KEPT}
-    return msgspec.json.encode({**schedule.document(), **kept})
+    return encode({**schedule.document(), **kept})
 
 
 def replacing(schedule: Schedule, old: Schedule) -> Schedule:
