@@ -25,9 +25,9 @@ class CassandraScheduleStore:
         self._namespace = namespace
 
     async def put(self, schedule: StoredSchedule) -> None:
-        definition = (schedule.body, schedule.written_at)
+        definition, stamp = (schedule.body, schedule.written_at), _microseconds(schedule)
         await self._database.execute(
-            "insert_schedule", (self._namespace, schedule.schedule_id, definition, _microseconds(schedule))
+            "insert_schedule", (self._namespace, schedule.schedule_id, definition, stamp, stamp)
         )
 
     async def get(self, schedule_id: ScheduleId) -> StoredSchedule | None:
