@@ -191,7 +191,7 @@ class Engine:
         )
         self.executor = Executor(
             registry,
-            now=ports.clock.now,
+            clock=ports.clock,
             worker=options.worker,
             limits=options.execution,
             park_missing=options.park_missing_implementations,

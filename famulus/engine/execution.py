@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from famulus.blueprint.model import NOTHING, Node
+from famulus.blueprint.model import NOTHING, Node, NodeConfig
 from famulus.blueprint.values import ABSENT
 from famulus.engine.builtins import BuiltIns
 from famulus.engine.calling import Caller
@@ -33,7 +33,7 @@ from famulus.flow.state import RunState, StepState
 from famulus.flow.tasks import input_of, task_of
 from famulus.nodes import Implementation, NodeContext, Registry, Result, ThreadContext
 from famulus.nodes.context import NodeInfo
-from famulus.ports import Limits
+from famulus.ports import Clock, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Executor:
         self,
         registry: Registry,
         *,
-        now: Callable[[], float],
+        clock: Clock,
         worker: str,
         limits: ExecutionLimits,
         park_missing: bool,
@@ -83,7 +83,8 @@ class Executor:
         counts: Counter[str] | None = None,
     ) -> None:
         self.registry = registry
-        self._now = now
+        self._clock = clock
+        self._now = clock.now
         self._worker = worker
         self._limits = limits
         self._park_missing = park_missing
@@ -141,7 +142,7 @@ class Executor:
             node=node,
             implementation=implementation,
             started_at=started_at,
-            deadline=deadline_of(node.config, first_started_at=step.first_started_at, now=started_at),
+            deadline=deadline_of(node.config, self._clock, first_started_at=step.first_started_at),
             changes={},
         )
         line = AttemptLine(
@@ -247,8 +248,9 @@ class Executor:
             return failed
         try:
             calling = self._caller.call(instance.fallback, ctx, error)
-            async with asyncio.timeout(None if (ms := attempt.node.config.timeout_ms) is None else ms / 1000):
-                returned = await calling
+            once_more = NodeConfig(timeout_ms=attempt.node.config.timeout_ms)
+            deadline = deadline_of(once_more, self._clock, first_started_at=None)
+            returned = await (calling if deadline is None else deadline.within(calling))
             return self._succeeded(attempt, returned if isinstance(returned, Result) else Result(returned))
         except BaseException as second:  # noqa: BLE001  # as above
             _pass_on_cancellation(second)

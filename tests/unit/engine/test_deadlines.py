@@ -9,12 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.world import World, blueprint
+from support.world import RealClock, World, blueprint
 
 from famulus.blueprint.model import NodeConfig
 from famulus.engine.deadline import Deadline
 from famulus.engine.failures import describe
+from famulus.errors import HeartbeatTimeout
 from famulus.nodes import NodeContext, NonRetryableError, RetryAfter, ThreadContext
+from famulus.testing.clock import VirtualClock, stand_still
 
 
 async def outcome(function: Any, **config: Any) -> Any:
@@ -184,9 +186,27 @@ async def test_a_timeout_of_the_nodes_own_is_not_taken_for_that_of_the_step() ->
 
 
 async def test_an_attempt_that_begins_after_the_total_timeout_is_the_last() -> None:
-    deadline = Deadline(NodeConfig(total_timeout_ms=100), already_ms=100.0)
+    deadline = Deadline(NodeConfig(total_timeout_ms=100), RealClock(), already_seconds=0.1)
 
     with pytest.raises(TimeoutError, match="in all"):
         deadline.check()
 
     assert deadline.is_final
+
+
+async def test_time_is_that_of_the_engine_so_days_may_go_by_in_a_moment() -> None:
+    clock = VirtualClock()
+    deadline = Deadline(NodeConfig(timeout_ms=86_400_000, heartbeat_ms=3_600_000), clock)
+    attempt = asyncio.create_task(deadline.within(asyncio.Event().wait()))
+
+    for _ in range(20):
+        await stand_still()
+        clock.move_to(clock.now() + 1800)
+        deadline.beat()
+    await stand_still()
+    assert not attempt.done()
+
+    clock.move_to(clock.now() + 3600)
+    with pytest.raises(HeartbeatTimeout, match="3600000 ms"):
+        await attempt
+    assert not deadline.is_final
