@@ -33,7 +33,7 @@ class BatchSpec:
     keep_going: bool = False
     """Once too many have failed, let the others run all the same (`batch-scatter`), rather than start no more."""
     spread: bool = False
-    """Items run on whichever worker, not only on the owner of the run."""
+    """Each item is a run of one node, so that they run on all workers, not only on the owner of the run."""
     retried_seq: int = -1
     """Items that failed or were cancelled before this place in the order of the run are tried once more."""
 
