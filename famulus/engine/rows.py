@@ -171,6 +171,8 @@ def step_state(row: StepRow) -> StepState:
 def extra_of(step: StepState) -> bytes | None:
     """What only some steps have, as JSON; ``None`` where it is nothing, so that ordinary steps cost nothing."""
     waiting_for = step.waiting_for
+    if waiting_for is step.first_started_at is step.item is step.batch is step.wake_at is None and not step.blocked:
+        return None  # said at once, for this holds of nearly every step
     extra = StepExtra(
         blocked=step.blocked,
         item=step.item,

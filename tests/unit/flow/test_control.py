@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -191,8 +192,6 @@ def test_a_failed_compensation_keeps_no_other_from_being_done() -> None:
 
 
 def test_a_run_that_starts_too_many_steps_fails_and_says_so() -> None:
-    from dataclasses import replace
-
     run = Play(
         played({"w": "wait", "a": "x", "b": "x"}, ("w", "a"), ("w", "b"), functions={}).heart.graph, {"x": World()}
     )
