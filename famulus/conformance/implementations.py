@@ -6,37 +6,59 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeAlias
 
 from famulus.conformance.case import Case
 from famulus.nodes import NodeContext, Result
 
 Implementation: TypeAlias = Callable[[NodeContext], Awaitable[Result]]
+Caller: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 Completing: TypeAlias = Callable[[NodeContext], Awaitable[None]]
 
 
-def implementations_of(case: Case, *, completing: Completing) -> dict[str, Implementation]:
+async def call_here(call: Callable[[], Awaitable[Any]]) -> Any:
+    return await call()
+
+
+def caller_on(loop: asyncio.AbstractEventLoop) -> Caller:
+    """What calls on that loop, from another one: callables share what they have with whoever runs the case."""
+
+    async def call_there(call: Callable[[], Awaitable[Any]]) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call_here(call), loop))
+
+    return call_there
+
+
+def implementations_of(case: Case, *, completing: Completing, caller: Caller = call_here) -> dict[str, Implementation]:
     """Name -> what calls the callable of that name; `completing` is awaited between its end and that of the step."""
     limit = asyncio.Semaphore(case.concurrency) if case.concurrency else nullcontext()
-    return {name: _implementation(function, case, limit, completing) for name, function in case.nodes.items()}
+    return {name: _implementation(function, case, limit, completing, caller) for name, function in case.nodes.items()}
 
 
 def _implementation(
-    function: Callable[..., Any], case: Case, limit: AbstractAsyncContextManager[Any], completing: Completing
+    function: Callable[..., Any],
+    case: Case,
+    limit: AbstractAsyncContextManager[Any],
+    completing: Completing,
+    caller: Caller,
 ) -> Implementation:
     is_async = inspect.iscoroutinefunction(function)
 
-    async def call(ctx: NodeContext) -> Result:
+    async def call(ctx: NodeContext) -> Any:
+        if not is_async and case.is_timed(ctx.blueprint_id, ctx.node_id):
+            given = await asyncio.to_thread(function, ctx)  # so that its time can run out
+        else:
+            given = function(ctx)
+        return await given if inspect.isawaitable(given) else given
+
+    async def implementation(ctx: NodeContext) -> Result:
         async with limit:
-            if not is_async and case.is_timed(ctx.blueprint_id, ctx.node_id):
-                given = await asyncio.to_thread(function, ctx)  # so that its time can run out
-            else:
-                given = function(ctx)
-            result = _result(await given if inspect.isawaitable(given) else given)
+            result = _result(await caller(partial(call, ctx)))
         await completing(ctx)
         return result
 
-    return call
+    return implementation
 
 
 def _result(given: Any) -> Result:

@@ -59,14 +59,14 @@ async def test_stubs_stand_in_for_implementations_and_for_nodes() -> None:
 
 async def test_functions_are_called_as_a_worker_calls_them() -> None:
     def thread(amount: int, ctx: ThreadContext) -> int:
-        ctx.set("seen", True)
+        ctx.set("seen", "yes")
         return amount + 1
 
     async def task(ctx: NodeContext) -> Any:
         return [ctx.input, await ctx.get("seen")]
 
     async with testing.run(CHAIN, nodes={"a": thread, "b": task}, input={"_inputs.a": {"amount": 41}}) as run:
-        assert await run.result() == {"a": 42, "b": [42, True], "seen": True}
+        assert await run.result() == {"a": 42, "b": [42, "yes"], "seen": "yes"}
 
 
 async def test_what_is_not_stubbed_comes_from_the_registry() -> None:
