@@ -7,14 +7,21 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from famulus.conformance.case import Case
 from famulus.nodes import NodeContext, Result
 
 Implementation: TypeAlias = Callable[[NodeContext], Awaitable[Result]]
 Caller: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
-Completing: TypeAlias = Callable[[NodeContext], Awaitable[None]]
+
+
+class Attendant(Protocol):
+    """Awaited while a step is at work: before its code is called, and after it, before the step has its end."""
+
+    async def beginning(self, ctx: NodeContext) -> None: ...
+
+    async def completing(self, ctx: NodeContext) -> None: ...
 
 
 async def call_here(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -30,17 +37,17 @@ def caller_on(loop: asyncio.AbstractEventLoop) -> Caller:
     return call_there
 
 
-def implementations_of(case: Case, *, completing: Completing, caller: Caller = call_here) -> dict[str, Implementation]:
-    """Name -> what calls the callable of that name; `completing` is awaited between its end and that of the step."""
+def implementations_of(case: Case, attendant: Attendant, *, caller: Caller = call_here) -> dict[str, Implementation]:
+    """Name -> what calls the callable of that name, with the attendant before and after it."""
     limit = asyncio.Semaphore(case.concurrency) if case.concurrency else nullcontext()
-    return {name: _implementation(function, case, limit, completing, caller) for name, function in case.nodes.items()}
+    return {name: _implementation(function, case, limit, attendant, caller) for name, function in case.nodes.items()}
 
 
 def _implementation(
     function: Callable[..., Any],
     case: Case,
     limit: AbstractAsyncContextManager[Any],
-    completing: Completing,
+    attendant: Attendant,
     caller: Caller,
 ) -> Implementation:
     is_async = inspect.iscoroutinefunction(function)
@@ -53,9 +60,10 @@ def _implementation(
         return await given if inspect.isawaitable(given) else given
 
     async def implementation(ctx: NodeContext) -> Result:
+        await attendant.beginning(ctx)
         async with limit:
             result = _result(await caller(partial(call, ctx)))
-        await completing(ctx)
+        await attendant.completing(ctx)
         return result
 
     return implementation

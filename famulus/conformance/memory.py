@@ -49,6 +49,6 @@ async def run_in_memory(case: Case) -> dict[str, Any]:
         except BlueprintError:
             return refused(case.initial)
         play = Play(case, MemoryTheatre(stage), RUN_ID)
-        for name, implementation in implementations_of(case, completing=play.completing).items():
+        for name, implementation in implementations_of(case, play).items():
             registry.register(name, implementation)
         return await play.perform()

@@ -238,7 +238,7 @@ async def run_on_servers(case: Case, worker: Worker) -> dict[str, Any]:
         except BlueprintError:
             return refused(case.initial)
         performance = Play(mine, theatre, name)
-        implementations = implementations_of(mine, completing=performance.completing, caller=caller)
+        implementations = implementations_of(mine, performance, caller=caller)
         for uses, implementation in implementations.items():
             worker.registry.register(f"{name}:{uses}", implementation)
         try:

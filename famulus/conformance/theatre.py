@@ -14,7 +14,7 @@ from famulus.engine.rows import decode, step_state
 from famulus.engine.seals import visible_rows
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.flow.waiting import ForChild
-from famulus.ids import RunId
+from famulus.ids import NodeId, RunId
 
 if TYPE_CHECKING:
     from famulus.engine.catalog import Catalog
@@ -78,6 +78,16 @@ class Play:
         await self._command(self._run_id, "pause", reason="to be cancelled")
         while await self._status() not in _STANDS_STILL:  # noqa: ASYNC110  # the store tells nobody
             await asyncio.sleep(PAUSED_LOOK_SECONDS)
+
+    async def beginning(self, ctx: NodeContext) -> None:
+        """Hold a node for good that would begin behind a built-in node that the run is to be cancelled after."""
+        after = self._case.cancelled_after
+        if after is None or not self._case.is_built_in(after) or ctx.node_id == after:
+            return
+        run = await self._state(self._run_id)
+        if run is not None and NodeId(after) in run.outputs:
+            await self._command(self._run_id, "cancel", reason=f"after {after}")
+            await asyncio.get_running_loop().create_future()
 
     async def _start(self) -> None:
         case, now = self._case, self._theatre.now()
