@@ -109,7 +109,7 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     if run.status is not RunStatus.PAUSED:
         on.set_status(RunStatus.RUNNING)
     on.start(known.node_id)
-    on.bring_up([n for n in nodes if n != known.node_id], outside=frozenset(on.graph.nodes) - frozenset(nodes))
+    on.bring_up([n for n in nodes if n != known.node_id], inside=frozenset(nodes))
 
 
 def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: StepId | None = None) -> None:
@@ -157,7 +157,7 @@ def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
         if on.run.status in RUN_ENDED:
             on.set_status(RunStatus.RUNNING)
         failing = frozenset(sources)
-        on.bring_up(nodes, outside=frozenset(on.graph.nodes) - frozenset(nodes) - failing)
+        on.bring_up(nodes, inside=frozenset(nodes) | failing)
         _start_again(on, nodes)
 
 

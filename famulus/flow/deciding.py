@@ -293,12 +293,12 @@ class Deciding:
         self.record(step, status=StepStatus.SKIPPED, blocked=blocked, reason=reason, ended_at=self.at)
         self.event("step.skipped", self.about(step, reason=reason))
 
-    def bring_up(self, nodes: Iterable[NodeId], *, outside: AbstractSet[NodeId]) -> None:
+    def bring_up(self, nodes: Iterable[NodeId], *, inside: AbstractSet[NodeId]) -> None:
         """Let nodes that were armed anew know how those outside have come to them, and start them if that is enough."""
         ways = Ways(self.run)
         for node_id in nodes:
             for source in self.run.predecessors(node_id):
-                if source not in outside:
+                if source in inside:
                     continue
                 arrival = ways.arrival(source, node_id)
                 if arrival is not None:
