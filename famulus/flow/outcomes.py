@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from famulus.flow.batches import BatchProgress
     from famulus.flow.state import StepState
-    from famulus.ids import NodeId, StepId
+    from famulus.ids import StepId
 
 
 def due(on: Deciding, step_id: StepId, attempt: int) -> StepState | None:
