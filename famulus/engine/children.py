@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEADS_AT_ONCE: Final = 100
+LATELY_SECONDS: Final = 1.0
 
 
 class Children:
@@ -67,6 +68,7 @@ class Children:
         """By child: what it is told goes out in order, a start before a cancel."""
         self._under_way: defaultdict[RunId, set[asyncio.Task[None]]] = defaultdict(set)
         """By parent: what its children have yet to be told, and what has to be heard of them."""
+        self._heard_lately: dict[RunId, asyncio.TimerHandle] = {}
         self._settling: dict[RunId, asyncio.Task[None]] = {}
 
     def depth_of(self, run_id: RunId) -> int:
@@ -76,11 +78,17 @@ class Children:
         return 0 if parent is None else parent.depth
 
     def is_busy(self, run_id: RunId) -> bool:
-        """Whether the children of a run have yet to be told something: it may not leave the index of open runs."""
-        return run_id in self._under_way
+        """Whether the children of a run have yet to be told something: it may not leave the index of open runs.
+
+        A run that has just heard of a child stays too: mostly more of them are about to end, and it would be loaded for
+        each.
+        """
+        return run_id in self._under_way or run_id in self._heard_lately
 
     async def stop(self) -> None:
         """Tell nothing any more. The next owner finds in the rows what is left."""
+        for handle in self._heard_lately.values():
+            handle.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -115,7 +123,15 @@ class Children:
             return
         fact = await self._outcome(session, step, child)
         if fact is not None:
+            self._note_heard(session.run_id)
             await session.report(fact)
+
+    def _note_heard(self, run_id: RunId) -> None:
+        known = self._heard_lately.pop(run_id, None)
+        if known is not None:
+            known.cancel()
+        forget = partial(self._heard_lately.pop, run_id, None)
+        self._heard_lately[run_id] = asyncio.get_running_loop().call_later(LATELY_SECONDS, forget)
 
     # -- what a child has to say ---------------------------------------------------------------------------------------
 
