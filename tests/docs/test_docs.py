@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -25,6 +25,8 @@ from support.world import World
 from famulus import blueprint
 from famulus.blueprint import lint_document
 from famulus.cli.program import COMMANDS, main
+from famulus.engine.commands import Command
+from famulus.flow.status import RUN_ENDED
 from famulus.nodes import Registry
 from famulus.settings import Settings, variable_of
 
@@ -250,18 +252,29 @@ def test_every_command_is_in_the_reference() -> None:
 
 
 def test_every_code_of_a_dead_letter_is_in_the_reference() -> None:
-    page = (ROOT / "docs/reference/records.md").read_text()
-    sources = "".join(path.read_text() for path in (ROOT / "famulus/engine").glob("*.py"))
+    page = (ROOT / "docs/reference/records.md").read_text().partition("## Dead letters")[2]
+    sources = "".join(path.read_text() for path in (ROOT / "famulus/engine").rglob("*.py"))
 
     assert set(re.findall(r'code="(\w+)"', sources)) == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
 
 def test_every_event_is_in_the_reference() -> None:
     page = (ROOT / "docs/reference/events.md").read_text()
-    source = (ROOT / "famulus/flow/advance.py").read_text()
-    expected = set(re.findall(r'event\("([a-z_.]+)"', source)) | {"run.completed", "run.failed", "run.cancelled"}
+    folders = (ROOT / "famulus/flow", ROOT / "famulus/engine")
+    sources = "".join(path.read_text() for folder in folders for path in sorted(folder.rglob("*.py")))
+    recorded = set(re.findall(r'\b(?:event|RecordEvent)\(\s*f?"([a-z_.]+(?:\{[^"]*)?)"', sources))
+    by_status = {each for each in recorded if "{" in each}
+    assert by_status == {"run.{status.value}", "step.{fact.status.value}"}
+    named = {"step.sleeping", "step.waiting", *(f"run.{status}" for status in RUN_ENDED)}
+    expected = recorded - by_status | named
 
     assert set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE)) == expected
+
+
+def test_every_command_to_a_run_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/records.md").read_text()
+
+    assert {name for name in (each.__name__.lower() for each in get_args(Command)) if f"`{name}`" not in page} == set()
 
 
 def test_every_code_of_the_linter_is_in_the_reference() -> None:
