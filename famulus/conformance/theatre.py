@@ -114,7 +114,12 @@ class Play:
             return bool(runs)
         if known and known[0].status is RunStatus.PAUSED:
             await self._cancel_paused(known[0])
-        elif known != runs or any(run.status is RunStatus.RUNNING for run in known) or _is_between(known):
+        elif (
+            self._case.is_cancelled_first
+            or known != runs
+            or any(run.status is RunStatus.RUNNING for run in known)
+            or _is_between(known)
+        ):
             await self._wait()
         elif self._left:
             await self._resume(self._left.pop(0))
