@@ -10,6 +10,7 @@ from conformance.case import Case, LintCase
 from conformance.cases import (
     batches,
     context,
+    corners,
     edges,
     failure,
     fields,
@@ -42,6 +43,7 @@ MODULES = (
     waits,
     status,
     mixed,
+    corners,
 )
 CASES: Mapping[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {case.claim}": case for module in MODULES for case in module.CASES
