@@ -103,9 +103,6 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     on.write_changes(fact.changes)
     nodes = tuple(node_id for node_id in on.graph.nodes if node_id in again)
     on.decide(d.Rearm(nodes, afresh=True, forced=(known.node_id,), seq=run.next_seq))
-    for node_id in nodes:
-        for failure in [step_id for step_id in run.failures if _is_of(step_id, node_id)]:
-            del run.failures[failure]
     if run.status is not RunStatus.PAUSED:
         on.set_status(RunStatus.RUNNING)
     on.start(known.node_id)
@@ -193,7 +190,3 @@ def _why_not_rerun(on: Deciding, known: StepState | None) -> str | None:
     if around:
         return f"the step lies in a loop; run it again from its controller {around[0]}"
     return None
-
-
-def _is_of(step_id: StepId, node_id: NodeId) -> bool:
-    return str(step_id) == node_id or step_id.startswith((f"{node_id}[", f"{node_id}#"))

@@ -179,11 +179,22 @@ def _turn(run: RunState, step: StepState) -> None:
 
 
 def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
+    if decision.afresh:
+        for failure in [step_id for step_id in run.failures if _is_of(run, step_id, decision.nodes)]:
+            del run.failures[failure]
     forget(run, decision.nodes)
     if decision.afresh:
         for node_id in decision.nodes:
             run.generations[node_id] = run.generations.get(node_id, 0) + 1
     run.forced.update(decision.forced)
+
+
+def _is_of(run: RunState, step_id: StepId, nodes: Iterable[NodeId]) -> bool:
+    """Whether a step that has failed is one of these nodes, or an item of one."""
+    step = run.steps.get(step_id)
+    if step is not None:
+        return step.node_id in nodes
+    return any(step_id.startswith((f"{node_id}[", f"{node_id}#")) for node_id in nodes)
 
 
 def forget(run: RunState, nodes: Iterable[NodeId]) -> None:

@@ -114,6 +114,26 @@ def test_a_rerun_runs_a_step_and_everything_behind_it_as_new_steps(seed: int) ->
     assert run.run.context["k"] == 1
 
 
+@SEEDS
+def test_a_failed_step_that_is_run_again_does_not_fail_the_run(seed: int) -> None:
+    world = World("b")
+    run = played(
+        {"a": "x", "b": "x", "c": "x"},
+        ("a", "b"),
+        ("b", "c"),
+        functions={"x": world},
+        random=Random(seed),
+        crashes=True,
+    )
+    assert run.run.status == "failed"
+    world.broken.clear()
+
+    ask(run, f.RerunRequested, step_id=StepId("b"), changes={})
+
+    assert (run.run.status, run.run.first_failure) == ("completed", None)
+    assert run.heart.reloaded().first_failure is None
+
+
 def test_a_run_that_fails_fast_cancels_its_other_branches() -> None:
     run = played(
         {"a": "x", "b": "x", "w": "wait"},
