@@ -2,13 +2,12 @@
 
 from famulus.testing.crash import CrashReport, Finding, Kind, crash_test
 from famulus.testing.facts import Fact, RunRecord
-from famulus.testing.run import CommandRefusedError, TestRun, run
+from famulus.testing.run import TestRun, run
 from famulus.testing.stage import Attempt
 from famulus.testing.stubs import sequence, takes
 
 __all__ = [
     "Attempt",
-    "CommandRefusedError",
     "CrashReport",
     "Fact",
     "Finding",
