@@ -12,6 +12,7 @@ from conformance.cases import (
     context,
     corners,
     edges,
+    examples,
     failure,
     fields,
     inputs,
@@ -44,6 +45,7 @@ MODULES = (
     status,
     mixed,
     corners,
+    examples,
 )
 CASES: Mapping[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {case.claim}": case for module in MODULES for case in module.CASES

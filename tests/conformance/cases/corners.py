@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any
 
@@ -58,6 +59,29 @@ async def fails_in_round_two(ctx: Any) -> Any:
     if await ctx.get("i") == 2:
         raise ValueError("two")
     return "fine"
+
+
+async def only_small(ctx: Any) -> Any:
+    if ctx.input > 2:
+        raise ValueError("large")
+    return ctx.input
+
+
+async def spoils(ctx: Any) -> str:
+    ctx.input["list"].append("spoilt")
+    return "spoilt"
+
+
+async def spoils_params(ctx: Any) -> Any:
+    given = list(ctx.params["list"])
+    ctx.params["list"].append("spoilt")
+    if ctx.attempt == 1:
+        raise ValueError("once more")
+    return given
+
+
+async def cancels_itself(ctx: Any) -> None:
+    raise asyncio.CancelledError
 
 
 async def start_of_outer(ctx: Any) -> None:
@@ -798,4 +822,317 @@ OTHERS = [
     ),
 ]
 
-CASES = [*SHAPES, *FALLBACKS, *LOOPS, *CHILDREN, *WAITING, *OTHERS]
+ROUNDS = [
+    Case(
+        claim="a join in the body with a predecessor from before the loop joins in every round",
+        spec="6, all; 9: joins inside wait again",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            "s > x",
+            once_more("c", "b"),
+            "b > j",
+            "x > j",
+            node("j", inputs={"b": "b", "x": "x"}),
+            "j > c",
+            out_of("c", "e"),
+        ),
+        nodes={**N, "x": gives("X"), "b": counts_up("i", 3), "j": notes("seen"), "e": gives("end")},
+        initial={"go": True},
+        expect={
+            "status": "completed",
+            "counts": {"b": 3, "c": 4, "j": 3},
+            "context_has": {"seen": [{"b": 1, "x": "X"}, {"b": 2, "x": "X"}, {"b": 3, "x": "X"}]},
+        },
+        everywhere=True,
+    ),
+    Case(
+        claim="a join in the body waits for a predecessor from before the loop that comes late",
+        spec="6, all; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            "s > x1 > x2 > x3 > x",
+            once_more("c", "b"),
+            "b > j",
+            "x > j",
+            "j > c",
+            out_of("c", "e"),
+        ),
+        nodes={
+            **N,
+            **{f"x{i}": echo for i in (1, 2, 3)},
+            "x": gives("X"),
+            "b": counts_up("i", 3),
+            "j": counts_up("n"),
+            "e": gives("end"),
+        },
+        initial={"go": True},
+        expect={"status": "completed", "counts": {"b": 3, "c": 4, "j": 3}, "context_has": {"n": 3}},
+    ),
+    Case(
+        claim="a join in the body with a predecessor from before the loop that was not taken",
+        spec="Dead paths; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            edge("s", "x", condition="no"),
+            once_more("c", "b"),
+            "b > j",
+            "x > j",
+            "j > c",
+            out_of("c", "e"),
+        ),
+        nodes={**N, "x": gives("X"), "b": counts_up("i", 3), "j": counts_up("n"), "e": gives("end")},
+        initial={"go": True},
+        expect={"status": "completed", "skipped": ["x"], "counts": {"b": 3, "c": 4, "j": 3}},
+    ),
+    Case(
+        claim="a join in an inner body with a predecessor in the outer one joins in every round",
+        spec="6, all; 9",
+        blueprint=graph(
+            loop_controller("o", "outer"),
+            loop_controller("c", "inner"),
+            "s > o",
+            once_more("o", "q"),
+            "q > c",
+            "q > x > j",
+            once_more("c", "b"),
+            "b > j > c",
+            out_of("c", "p"),
+            "p > o",
+            out_of("o", "e"),
+        ),
+        nodes={
+            "s": gives(1),
+            "q": start_of_outer,
+            "x": echo,
+            "b": counts_up("j", 2, "inner"),
+            "j": counts_up("n"),
+            "p": echo,
+            "e": gives("end"),
+        },
+        initial={"outer": True},
+        expect={
+            "status": "completed",
+            "counts": {"b": 6, "c": 9, "j": 6, "o": 4, "p": 3, "q": 3, "x": 3},
+            "context_has": {"n": 6},
+        },
+    ),
+    Case(
+        claim="two branches of the body that both lead back to the controller make one evaluation a round",
+        spec="9: joinStrategy any; An any join starts once per run (per loop round)",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            once_more("c", "b"),
+            "b > l > c",
+            "b > r > c",
+            out_of("c", "e"),
+        ),
+        nodes={**N, "b": counts_up("i", 3), "l": echo, "r": echo, "e": gives("end")},
+        initial={"go": True},
+        expect={
+            "status": "completed",
+            "counts": {"b": 3, "c": 4, "l": 3, "r": 3},
+            "executed": ["b", "c", "e", "l", "r", "s"],
+        },
+    ),
+    Case(
+        claim="a loop with two start nodes before it is entered once",
+        spec="9; An any join starts once per run (per loop round)",
+        blueprint=graph(loop_controller("c", "go"), "s > c", "t > c", once_more("c", "b"), "b > c", out_of("c", "e")),
+        nodes={**N, "t": gives("T"), "b": counts_up("i", 3), "e": gives("end")},
+        initial={"go": True},
+        expect={"status": "completed", "executed": ["b", "c", "e", "s", "t"], "counts": {"b": 3, "c": 4}},
+    ),
+    Case(
+        claim="an action chooses within the body, and each branch has a different length",
+        spec="4.3; 6; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            once_more("c", "b"),
+            edge("b", "x", action="skip"),
+            edge("b", "y", action="work"),
+            "y > y2 > y3 > j",
+            "x > j",
+            "j > c",
+            out_of("c", "e"),
+        ),
+        nodes={
+            **N,
+            "b": route,
+            "x": notes("seen", "x"),
+            "y": echo,
+            "y2": echo,
+            "y3": notes("seen", "y"),
+            "j": echo,
+            "e": reads("seen"),
+        },
+        initial={"go": True},
+        expect={
+            "status": "completed",
+            "counts": {"b": 4, "c": 5, "j": 4, "x": 2, "y": 2, "y2": 2, "y3": 2},
+            "outputs_has": {"e": ["x", "y", "x", "y"]},
+            "skipped": [],
+        },
+    ),
+    Case(
+        claim="a join behind the loop has a predecessor in front of the loop and one beside it",
+        spec="6; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            "s > j",
+            "s > x > j",
+            once_more("c", "b"),
+            "b > c",
+            out_of("c", "j"),
+            "j > z",
+        ),
+        nodes={**N, "x": echo, "b": counts_up("i", 2), "j": counts_up("n")},
+        initial={"go": True},
+        expect={"status": "completed", "counts": {"b": 2, "c": 3}, "context_has": {"n": 1}},
+    ),
+    Case(
+        claim="a thousand rounds",
+        spec="9: No maximum of rounds",
+        blueprint=graph(loop_controller("c", "go"), "s > c", once_more("c", "b"), "b > c", out_of("c", "e")),
+        nodes={**N, "b": counts_up("i", 1000), "e": gives("end")},
+        initial={"go": True},
+        expect={"status": "completed", "counts": {"b": 1000, "c": 1001}},
+    ),
+    Case(
+        claim="the calls of a node that is tried again in one round are counted over all rounds",
+        spec="issue: attempts (id -> calls, where retried)",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            once_more("c", "b"),
+            "b > d > c",
+            node("d", maxRetries=3),
+            out_of("c", "e"),
+        ),
+        nodes={**N, "b": counts_up("i", 2), "d": fails_until(2, "D"), "e": gives("end")},
+        initial={"go": True},
+        expect={"status": "completed", "counts": {"b": 2, "c": 3, "d": 2}, "attempts": {"d": 4}},
+    ),
+    Case(
+        claim="what the last round did not reach keeps the output of the round that did",
+        spec="2: _outputs.<id>; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            "s > c",
+            once_more("c", "b"),
+            edge("b", "x", action="skip"),
+            edge("b", "y", action="work"),
+            "x > j",
+            "y > j",
+            "j > c",
+            out_of("c", "e"),
+            node("e", inputs={"x": "x", "y": "y"}),
+        ),
+        nodes={**N, "b": route, "x": echo, "y": echo, "j": echo, "e": echo},
+        initial={"go": True},
+        expect={"status": "completed", "outputs_has": {"e": {"x": 3, "y": 4}, "x": 3, "y": 4, "b": 4}, "skipped": []},
+    ),
+]
+
+GIVEN = [
+    Case(
+        claim="properties that are null count as not given",
+        spec="1: optional",
+        blueprint={
+            "id": "case",
+            "nodes": [
+                {"id": "a", "uses": "a", "params": None, "inputs": None, "config": None},
+                {
+                    "id": "b",
+                    "uses": "b",
+                    "config": {"fallback": None, "timeout": None, "joinStrategy": None, "retryDelay": None},
+                },
+            ],
+            "edges": [{"source": "a", "target": "b", "action": None, "condition": None, "transform": None}],
+            "metadata": None,
+        },
+        nodes=N,
+        expect={"status": "completed", "executed": ["a", "b"]},
+    ),
+    Case(
+        claim="a blueprint may leave its edges out",
+        spec="1, Blueprint",
+        blueprint={"id": "case", "nodes": [node("a"), node("b")]},
+        nodes=N,
+        expect={"status": "completed", "executed": ["a", "b"]},
+    ),
+    Case(
+        claim="a number that is none is false",
+        spec="4: false are ... NaN",
+        blueprint=graph(
+            "s > a", edge("a", "b", condition="result.output.n"), edge("a", "z", condition="result.output.m")
+        ),
+        nodes={**N, "a": gives({"n": float("nan"), "m": 1})},
+        expect={"executed": ["a", "s", "z"], "skipped": ["b"]},
+    ),
+    Case(
+        claim="an output that is no value of JSON fails the node",
+        spec="2; 8",
+        blueprint=graph("s > a > b"),
+        nodes={**N, "a": gives(object())},
+        expect={"status": "failed", "errors": ["a"], "executed": ["a", "s"]},
+    ),
+    Case(
+        claim="a tuple is a list",
+        spec="1",
+        blueprint=graph("s > a > b", node("b", inputs="a.1")),
+        nodes={**N, "a": gives((1, 2))},
+        expect={"status": "completed", "outputs_has": {"a": [1, 2], "b": 2}},
+    ),
+    Case(
+        claim="a batch of a thousand items",
+        spec="9",
+        blueprint=graph(
+            node("sc", "batch-scatter", {"workerUsesKey": "echo", "gatherNodeId": "ga", "chunkSize": 300}),
+            node("ga", "batch-gather", {"gatherNodeId": "ga"}),
+            "s > sc > ga",
+        ),
+        nodes={"s": gives(list(range(1000))), "echo": echo},
+        expect={"status": "completed", "outputs_has": {"ga": list(range(1000))}},
+    ),
+    Case(
+        claim="the workers of a batch that fails in part keep their places",
+        spec="9; issue: batches (scatter id -> outputs in item order)",
+        blueprint=graph(
+            node("m", "map", {"uses": "picky", "toleratedFailures": 1}, maxRetries=2),
+            "s > m > z",
+        ),
+        nodes={**N, "s": gives([3, 1, 2]), "picky": only_small},
+        expect={"status": "completed", "outputs_has": {"m": [None, 1, 2]}, "errors": []},
+    ),
+    Case(
+        claim="what a node changes in its input changes nothing of its source",
+        spec="5: The source output is unchanged",
+        blueprint=graph("s > a > b", node("b", inputs="s")),
+        nodes={**N, "s": gives({"list": [1]}), "a": spoils},
+        expect={"status": "completed", "outputs_has": {"s": {"list": [1]}, "b": {"list": [1]}}},
+    ),
+    Case(
+        claim="params that a node changes are whole again in its next attempt",
+        spec="1: params",
+        blueprint=graph(
+            node("a", "spoil", {"list": [1]}, maxRetries=2), node("b", "spoil", {"list": [5]}, maxRetries=2)
+        ),
+        nodes={"spoil": spoils_params},
+        expect={"status": "completed", "outputs": {"a": [1], "b": [5]}},
+    ),
+    Case(
+        claim="a cancellation that a node makes up itself is a failure",
+        spec="8: A raised error",
+        blueprint=graph("s > a > b", "s > z"),
+        nodes={**N, "a": cancels_itself},
+        expect={"status": "failed", "errors": ["a"], "executed": ["a", "s", "z"]},
+    ),
+]
+
+CASES = [*ROUNDS, *GIVEN, *SHAPES, *FALLBACKS, *LOOPS, *CHILDREN, *WAITING, *OTHERS]
