@@ -46,7 +46,7 @@ OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK"}
 
 ADDRESS = "http://127.0.0.1:6066"
 """Of the worker that a documented client talks to."""
-SCRIPT_SECONDS = 60
+SCRIPT_SECONDS = 180
 NUMBERED = re.compile(r"\d\d-.*\.md")
 """The pages of the tutorial that go on with one example."""
 
