@@ -39,18 +39,17 @@ Measure = Callable[[Site, Plan, argparse.Namespace], Awaitable[list[dict[str, An
 
 BEFORE_DUE_SECONDS: Final = 20.0
 """In which sleeping runs are started and fall asleep."""
-UNITS: Final = 10_000
-"""Items or rounds of a measurement, in as many runs as that takes."""
 ITEMS: Final = (100, 1_000, 10_000)
 ROUNDS: Final = (100, 1_000)
 DEPTHS: Final = (10, 100)
-LEVELS: Final = 500
-"""Nested runs of a measurement, as `UNITS`."""
+UNITS: Final[Mapping[str, int]] = {"map": 10_000, "loop": 3_000, "nest": 500}
+"""Items, rounds or levels of a measurement, in as many runs as that takes."""
 BURST: Final = 2_000
 SAMPLES: Final = 10
 POLL_SECONDS: Final = 0.02
 ASKED_AT_ONCE: Final = 200
 RESUMED: Final = 100
+SHOWN_PROBLEMS: Final = 5
 
 
 def main() -> None:
@@ -114,27 +113,27 @@ async def measure_sleeping(site: Site, plan: Plan, options: argparse.Namespace) 
 
 
 async def measure_map(site: Site, plan: Plan, options: argparse.Namespace) -> list[dict[str, Any]]:
-    return await _flat(site, plan, "map", [(size, {"items": list(range(size))}) for size in ITEMS], options.units)
+    return await _flat(site, plan, "map", [(size, {"items": list(range(size))}) for size in ITEMS], options)
 
 
 async def measure_loop(site: Site, plan: Plan, options: argparse.Namespace) -> list[dict[str, Any]]:
-    return await _flat(site, plan, "loop", [(size, {"left": size}) for size in ROUNDS], options.units)
+    return await _flat(site, plan, "loop", [(size, {"left": size}) for size in ROUNDS], options)
 
 
 async def measure_nested(site: Site, plan: Plan, options: argparse.Namespace) -> list[dict[str, Any]]:
     deep = replace(plan, environment={"FAMULUS_MAX_SUBFLOW_DEPTH": str(max(DEPTHS))})
-    return await _flat(site, deep, "nest", [(depth, {"depth": depth}) for depth in DEPTHS], min(options.units, LEVELS))
+    return await _flat(site, deep, "nest", [(depth, {"depth": depth}) for depth in DEPTHS], options)
 
 
 async def _flat(
-    site: Site, plan: Plan, case: str, sizes: Sequence[tuple[int, Mapping[str, Any]]], units: int
+    site: Site, plan: Plan, case: str, sizes: Sequence[tuple[int, Mapping[str, Any]]], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Runs of each size, one after the other: as many as give the same number of units."""
     results = []
     for size, given in sizes:
         async with open_scene(site, plan) as scene:
             await _one_by_one(scene, case, sizes[0][1], count=5, seconds=plan.bound_seconds)
-            count = max(1, units // size)
+            count = max(1, min(options.units, UNITS[case]) // size)
             before = memory_mb(scene.workers[0].pid, peak=False)
             others, began = cpu_of_others(scene, site), time.monotonic()
             cpu = scene.worker_cpu()
@@ -252,7 +251,11 @@ async def _reached(scene: Scene, run_ids: Sequence[RunId], status: str, *, secon
 
 
 def _problems(scene: Scene) -> int:
-    return sum(worker.problems() for worker in scene.workers)
+    """How many lines of the logs speak of errors; the first ones are shown to whoever looks on."""
+    lines = [line for worker in scene.workers for line in worker.problem_lines()]
+    for line in lines[:SHOWN_PROBLEMS]:
+        report(f"log: {line}")
+    return len(lines)
 
 
 CASES: Final[Mapping[str, Measure]] = {
@@ -269,7 +272,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--stack", choices=("embedded", "real", "env"), default="embedded")
     parser.add_argument("--cases", type=_cases, default=",".join(CASES), help="of %(default)s")
     parser.add_argument("--sleeping", type=int, default=1_000, help="runs that are due at the same moment")
-    parser.add_argument("--units", type=int, default=UNITS, help="items or rounds of each size")
+    parser.add_argument(
+        "--units", type=int, default=10_000, help="at most so many items, rounds or levels of each size"
+    )
     parser.add_argument("--waiting", type=int, default=100_000, help="runs that wait")
     parser.add_argument("--loop", choices=("aio", "uvloop"), default="aio")
     parser.add_argument("--bound", type=float, default=240.0, help="seconds for the runs of a measurement")

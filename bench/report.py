@@ -35,8 +35,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("RESULTS.md"))
     options = parser.parse_args()
     documents = [json.loads(path.read_text()) for path in sorted(options.folder.glob("*.json"))]
-    sections = [_head_to_head(each) if "ratios" in each else _of_run(each) for each in documents]
-    options.out.write_text("\n".join([INTRODUCTION, *sections]))
+    options.out.write_text("\n".join([INTRODUCTION, *map(_section, documents)]))
+
+
+def _section(document: Mapping[str, Any]) -> str:
+    if "ratios" in document:
+        return _head_to_head(document)
+    return _of_constructs(document) if "constructs" in document else _of_run(document)
 
 
 def _of_run(document: Mapping[str, Any]) -> str:
@@ -129,6 +134,69 @@ def _memory(result: Mapping[str, Any]) -> list[str]:
         *_table(
             ["steps", *(f"{sample['steps'] // 1000}k" for sample in samples)],
             [["MB", *(sample["rss_mb"] for sample in samples)]],
+        ),
+        "",
+    ]
+
+
+UNITS: Final = {"map": "items", "loop": "rounds", "nest": "levels"}
+
+
+def _of_constructs(document: Mapping[str, Any]) -> str:
+    results = document["constructs"]
+    lines = [f"## What waits, repeats and nests, on the {document['stack']} stack", "", *_circumstances(document)]
+    sized = [each for each in results if each["case"] in UNITS]
+    if sized:
+        lines += [*_sizes(sized), ""]
+    for each in results:
+        if each["case"] == "sleeping":
+            sentence = (
+                f"{each['runs']:,} sleeping runs due at the same moment: late by p50 {each['p50_ms']} ms, "
+                f"p99 {each['p99_ms']} ms, at most {each['max_ms']} ms; too early {each['too_early']}, "
+                f"lost {each['not_finished']}."
+            )
+            lines += [sentence, ""]
+        if each["case"] == "waiting":
+            lines += _waiting(each)
+    return "\n".join(lines)
+
+
+def _sizes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "One run after the other. A unit is an item of a batch, a round of a loop, a level of nested runs."
+    yield ""
+    yield from _table(
+        ("of a run", "runs", "units/s", "CPU ms a unit", "to the smallest", "peak MB", "others", "lost"),
+        (
+            (
+                f"{each['size']:,} {UNITS[each['case']]}",
+                each["runs"],
+                f"{each['units_per_s']:,.0f}",
+                f"{each['cpu_ms_per_unit']:.3f}",
+                f"{each['cpu_of_smallest']:.2f}",
+                f"{each['peak_rss_mb']:.0f}",
+                f"{each['others_busy_cores']:.1f}",
+                each["not_finished"],
+            )
+            for each in results
+        ),
+    )
+
+
+def _waiting(each: Mapping[str, Any]) -> list[str]:
+    samples = each["samples"]
+    sentence = (
+        f"Memory of a worker that began {each['waiting']:,} runs which wait: {each['growth_mb']:+.1f} MB, "
+        f"{each['growth_mb_of_second_half']:+.1f} MB in the second half; lost {each['not_finished']}."
+    )
+    return [
+        sentence,
+        "",
+        *_table(
+            ["waiting", *(f"{sample['waiting']:,}" for sample in samples)],
+            [
+                ["MB", *(sample["rss_mb"] for sample in samples)],
+                ["runs in memory", *(sample["in_memory"] for sample in samples)],
+            ],
         ),
         "",
     ]

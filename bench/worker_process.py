@@ -88,7 +88,10 @@ class WorkerProcess:
 
     def problems(self) -> int:
         """How many lines of the log speak of errors."""
-        return sum("error" in line.lower() or "Traceback" in line for line in self._log_lines())
+        return len(self.problem_lines())
+
+    def problem_lines(self) -> list[str]:
+        return [line for line in self._log_lines() if "error" in line.lower() or "Traceback" in line]
 
     async def stop(self) -> None:
         self._process.terminate()
