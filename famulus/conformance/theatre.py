@@ -126,8 +126,13 @@ class Play:
         elif any(due_at < self._theatre.now() + HORIZON_SECONDS for run in known for due_at in run.timers.values()):
             await self._wait()
         else:
-            return True
+            return await self._still_stands(known)
         return False
+
+    async def _still_stands(self, runs: Sequence[RunState]) -> bool:
+        """Whether nothing has been recorded since they were read: a store reads head and steps one after another."""
+        heads = await self._theatre.store.heads([run.run_id for run in runs])
+        return all(run.run_id in heads and heads[run.run_id][1].next_seq == run.next_seq for run in runs)
 
     async def _wait(self) -> None:
         if not await self._theatre.wait():
