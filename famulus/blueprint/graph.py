@@ -186,14 +186,16 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
     incoming = _grouped(nodes, ((route.target, route) for route in routes))
     predecessors = {
         node_id: tuple(
-            dict.fromkeys(route.source for route in into if not route.back and route.source in topology.reachable)
+            dict.fromkeys(route.source for route in into if not route.back and route.source in topology.visited)
         )
         for node_id, into in incoming.items()
     }
     scatters = _scatters(blueprint)
     for gather, sources in scatters.items():
         if gather in predecessors:
-            predecessors[gather] = tuple(dict.fromkeys((*predecessors[gather], *sources)))
+            predecessors[gather] = tuple(
+                dict.fromkeys((*predecessors[gather], *(source for source in sources if source in topology.visited)))
+            )
     successors = _grouped(nodes, ((source, node_id) for node_id, sources in predecessors.items() for source in sources))
     around = _loops_around(topology)
     fallback_of = {
@@ -204,7 +206,7 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
     }
     callers = {
         fallback: tuple(
-            n for n in ids if n in fallback_of and n in topology.reachable and (n, fallback) not in topology.back
+            n for n in ids if n in fallback_of and n in topology.visited and (n, fallback) not in topology.back
         )
         for fallback, ids in topology.fallback_for.items()
     }
@@ -232,7 +234,7 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         if topology.loops
         else {},
         _scatters_of=scatters,
-        step_names={node_id: quote(node_id, safe=_UNMISTAKABLE) for node_id in nodes if not _MARKS.isdisjoint(node_id)},
+        step_names={node_id: quote(node_id, safe=_UNMISTAKABLE).replace("~", "%7E") for node_id in nodes if not _MARKS.isdisjoint(node_id)},
         compensations=frozenset(node.config.compensate for node in blueprint.nodes if node.config.compensate in nodes),
         run_timeout_ms=_milliseconds(blueprint.metadata.get("timeout")),
         fails_fast=blueprint.metadata.get("failurePolicy") == "failFast",

@@ -88,21 +88,31 @@ class _Finder:
             for number in dict.fromkeys(numbers[c] for c in controllers):
                 circle = members[number]
                 inside = [c for c in controllers if c in circle]
-                head = self._head(inside, circle)
-                if not any(target in circle for target in within[head]):
-                    continue  # on no cycle: a node like any other
-                self.found[head] = self._loop(head, circle, around)
-                rest = tuple(c for c in inside if c != head)
+                loop = self._outermost(inside, circle, around)
+                if loop is None:
+                    continue
+                self.found[loop.controller] = loop
+                rest = tuple(c for c in inside if c != loop.controller)
                 if rest:
-                    left.append((frozenset(circle - {head}), rest, (*around, head)))
+                    left.append((frozenset(circle - {loop.controller}), rest, (*around, loop.controller)))
 
-    def _head(self, controllers: Collection[NodeId], circle: Collection[NodeId]) -> NodeId:
+    def _outermost(
+        self, controllers: Collection[NodeId], circle: Collection[NodeId], around: tuple[NodeId, ...]
+    ) -> Loop | None:
+        """The loop that has all others of the circle in its body.
+
+        A controller whose `continue` edges do not lead back to it, or only by themselves, is a node like any other.
+        """
+        loops = (self._loop(head, circle, around) for head in self._heads(controllers, circle))
+        return next((loop for loop in loops if loop.back), None)
+
+    def _heads(self, controllers: Collection[NodeId], circle: Collection[NodeId]) -> list[NodeId]:
         leaving = [
             c
             for c in controllers
             if all(edge.target not in circle for _, edge in self._outgoing[c] if edge.action != CONTINUE)
         ]
-        return min(leaving or controllers, key=lambda c: self._order[c])
+        return sorted(controllers, key=lambda c: (bool(leaving) and c not in leaving, self._order[c]))
 
     def _loop(self, head: NodeId, circle: Collection[NodeId], around: tuple[NodeId, ...]) -> Loop:
         again = {

@@ -35,6 +35,8 @@ class Topology:
     """
     reachable: frozenset[NodeId]
     """The nodes that a run can come to, from its start nodes along edges and fallbacks."""
+    visited: frozenset[NodeId]
+    """Of these, the nodes that it comes to by itself: not those that only undo others."""
     cycles: tuple[tuple[NodeId, ...], ...]
     """At most `CYCLES_LISTED`, each from its first node in depth-first order over the node list."""
     back: frozenset[tuple[NodeId, NodeId]]
@@ -58,7 +60,7 @@ def topology_of(blueprint: Blueprint) -> Topology:
 
     fallback_for = _fallback_for(nodes)
     cycles, entries = _cycles(nodes, following, _entry_points(blueprint))
-    undoing = {node.config.compensate for node in nodes.values()}
+    undoing = {node.config.compensate for node in nodes.values() if node.config.compensate != node.id}
     standing_by = {*fallback_for, *undoing}
     start_nodes = tuple(node_id for node_id in nodes if node_id not in entered and node_id not in standing_by)
 
@@ -75,6 +77,7 @@ def topology_of(blueprint: Blueprint) -> Topology:
         edges=edges,
         start_nodes=start_nodes or entries,
         reachable=reachable,
+        visited=frozenset(reached),
         cycles=cycles,
         back=frozenset((closing.source, closing.target) for closing in back),
         fallback_for=fallback_for,

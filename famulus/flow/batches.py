@@ -63,6 +63,11 @@ class BatchProgress:
         return self.too_many_failed and not self.spec.keep_going
 
     @property
+    def is_cut_short(self) -> bool:
+        """Its items were cancelled before all of them had been tried."""
+        return not self.live and len(self.outputs) + len(self.failed) < self.spec.count
+
+    @property
     def is_over(self) -> bool:
         return not self.live and (self.is_stopped or len(self.ended) >= self.spec.count)
 

@@ -9,6 +9,7 @@ from famulus.flow import batching
 from famulus.flow import decisions as d
 from famulus.flow import facts as f
 from famulus.flow.deciding import REASON_CHARACTERS, Deciding
+from famulus.flow.fold import DEADLINE
 from famulus.flow.outcomes import finish_if_over
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.ids import NodeId
@@ -67,14 +68,15 @@ def retry_requested(on: Deciding, fact: f.RetryRequested) -> None:
         and batch.is_over
         and (fact.step_id in (None, batch.step_id) or fact.step_id in _failed_items(run.failures, batch.step_id))
     ]
+    cut_short = [b for b in run.batches.values() if run.status in RUN_ENDED and b.is_cut_short and b not in batches]
     if not failed and not batches:
         refuse(on, "retry", fact.by, "there is no such step that has failed or is parked", step=fact.step_id)
         return
     on.event("step.retry_requested", {"by": fact.by, "step": fact.step_id})
+    batches += cut_short
     sources = [*(step.node_id for step in failed), *(batch.node_id for batch in batches)]
     _arm_blocked(on, sources)
-    if run.status in RUN_ENDED:
-        on.set_status(RunStatus.RUNNING)
+    _go_on(on)
     for step in failed:
         _retry(on, step)
     for batch in batches:
@@ -98,14 +100,17 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     again[known.node_id] = None
     for node_id in again:
         step = run.step_of(node_id)
+        reason = f"everything from {fact.step_id} on is run again"
         if step is not None and step.is_live:
-            on.cancel(step, f"everything from {fact.step_id} on is run again")
+            on.cancel(step, reason)
+        elif step is not None and step.step_id in run.batches:
+            on.cancel_items(step.step_id, reason)
     on.write_changes(fact.changes)
     nodes = tuple(node_id for node_id in on.graph.nodes if node_id in again)
-    on.decide(d.Rearm(nodes, afresh=True, forced=(known.node_id,), seq=run.next_seq))
-    if run.status is not RunStatus.PAUSED:
-        on.set_status(RunStatus.RUNNING)
+    on.decide(d.Rearm(nodes, afresh=True, forced=(known.node_id,), seq=run.next_seq, at=on.at))
+    _go_on(on)
     on.start(known.node_id)
+    _start_again(on, nodes)
     on.bring_up([n for n in nodes if n != known.node_id], inside=frozenset(nodes))
 
 
@@ -116,18 +121,34 @@ def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: Ste
 
 
 def behind(on: Deciding, sources: Iterable[NodeId]) -> dict[NodeId, None]:
-    """Every node that these lead to, by edges or as their fallback, in the order in which they are met."""
+    """Every node that these lead to, by edges or as their fallback, in the order in which they are met.
+
+    An edge that only closes a cycle leads nowhere: what it leads back to does not run again by it. Loops go round.
+    """
     found: dict[NodeId, None] = {}
     left = list(sources)
     while left:
         node_id = left.pop()
+        onward = [*on.graph.successors(node_id)]
         fallback = on.graph.fallback_of(node_id)
-        onward = [*(route.target for route in on.graph.outgoing(node_id)), *([fallback] if fallback else [])]
-        for target in (*onward, *on.graph.successors(node_id)):
+        if fallback is not None and node_id in on.graph.callers(fallback):
+            onward.append(fallback)
+        if node_id in on.graph.loops:
+            onward += on.graph.loops[node_id].in_order
+        for target in onward:
             if target not in found:
                 found[target] = None
                 left.append(target)
     return found
+
+
+def _go_on(on: Deciding) -> None:
+    """Let a run that has ended go on. Its time-out, if it has one, begins anew."""
+    if on.run.status not in RUN_ENDED:
+        return
+    on.set_status(RunStatus.RUNNING)
+    if on.graph.run_timeout_ms is not None:
+        on.write(DEADLINE, on.at + on.graph.run_timeout_ms / 1000)
 
 
 def _can_be_retried(step: StepState) -> bool:
@@ -150,9 +171,8 @@ def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
         if skipped or step.status is StepStatus.CANCELLED:
             nodes.append(node_id)
     if nodes:
-        on.decide(d.Rearm(tuple(nodes), afresh=False, forced=(), seq=on.run.next_seq))
-        if on.run.status in RUN_ENDED:
-            on.set_status(RunStatus.RUNNING)
+        on.decide(d.Rearm(tuple(nodes), afresh=False, forced=(), seq=on.run.next_seq, at=on.at))
+        _go_on(on)
         failing = frozenset(sources)
         on.bring_up(nodes, inside=frozenset(nodes) | failing)
         _start_again(on, nodes)
@@ -184,7 +204,7 @@ def _why_not_rerun(on: Deciding, known: StepState | None) -> str | None:
         return "there is no such step, or it has not been reached"
     if on.run.ending is not None:
         return "the run is being compensated"
-    if known.item is not None or known.node_id in on.graph.compensations:
+    if known.item is not None or known.is_compensation:
         return "an item or a compensation cannot be run again by itself"
     around = on.graph.loops_around(known.node_id)
     if around:

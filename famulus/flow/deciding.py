@@ -16,7 +16,7 @@ from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, Arrivals, JoinProgress
 from famulus.flow.fold import fold
 from famulus.flow.joins import Verdict, verdict_of
-from famulus.flow.state import RunState, StepState
+from famulus.flow.state import RunState, StepState, is_undoing
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.flow.ways import Ways
@@ -25,6 +25,7 @@ from famulus.ids import NodeId, StepId
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from famulus.flow.batches import BatchProgress
     from famulus.flow.routing import Delivery
 
 REASON_CHARACTERS: Final = 2000
@@ -124,19 +125,29 @@ class Deciding:
         return True
 
     def cancel_losers(self, node_id: NodeId) -> None:
-        """Cancel what is still under way only for a join that has started without it."""
+        """Cancel what is still under way only for a join that has started without it, and skip what was yet to come."""
         losers: dict[NodeId, None] = {}
         left = deque(self.run.predecessors(node_id))
         while left:
             candidate = left.popleft()
-            if candidate in losers or any(t != node_id and t not in losers for t in self.graph.successors(candidate)):
+            onward = {*self.graph.successors(candidate), *self.graph.fallback_for.get(candidate, ())}
+            if candidate in losers or not onward <= {node_id, *losers}:
                 continue
             losers[candidate] = None
             left.extend(self.graph.predecessors(candidate))
+        reason = f"{node_id} has started without it"
+        ended = []
         for loser in losers:
             known = self.run.step_of(loser)
-            if known is not None and known.is_live:
-                self.cancel(known, f"{node_id} has started without it")
+            if known is None:
+                self.skip(loser, blocked=False, reason=reason)
+            elif known.is_live:
+                self.cancel(known, reason)
+            else:
+                continue
+            ended.append(loser)
+        for loser in ended:
+            self.settle(self.ways_of(loser, Arrival.DEAD))
 
     def cancel(self, known: StepState, reason: str) -> None:
         """Stop a step for good, whatever it is at, with what belongs to it."""
@@ -304,6 +315,15 @@ class Deciding:
                 if arrival is not None:
                     fired = frozenset((node_id,)) if arrival is Arrival.FIRED else frozenset[NodeId]()
                     self.settle([Way(source, arrival, fired, (node_id,))])
+            for caller in self.graph.fallback_for.get(node_id, ()):
+                step = self.run.step_of(caller)
+                if caller in inside or step is None or step.is_live or self.graph.fallback_of(caller) != node_id:
+                    continue
+                if step.is_handled:
+                    self.calls[node_id][caller] = Arrival.FIRED
+                elif self.graph.may_call(caller):
+                    self.calls[node_id][caller] = Arrival.DEAD
+        self.settle(())
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -311,7 +331,7 @@ class Deciding:
         if self.run.live or self.more_follows or self.run.status in RUN_ENDED:
             return
         self.turn_idle_loops()
-        if self.run.pending_joins or not all(batch.is_over for batch in self.run.batches.values()):
+        if self.run.pending_joins or any(self._is_awaited(batch) for batch in self.run.batches.values()):
             return
         if self.run.ending is not None:
             self.end(self.run.ending.status, self.run.ending.reason)
@@ -319,6 +339,10 @@ class Deciding:
             self.end(RunStatus.COMPLETED, None)
         else:
             self.end(RunStatus.FAILED, f"step {self.run.first_failure} failed")
+
+    def _is_awaited(self, batch: BatchProgress) -> bool:
+        """Whether a batch keeps the run from its end. Once that is being made, only one that undoes something does."""
+        return not batch.is_over and (self.run.ending is None or is_undoing(batch.step_id))
 
     def end(self, status: RunStatus, reason: str | None) -> None:
         """End the run; one that has not completed first undoes what can be undone, the latest step first."""

@@ -69,6 +69,8 @@ class Rearm:
     forced: tuple[NodeId, ...]
     """Of these, nodes that start whatever comes to them."""
     seq: int
+    at: float = 0.0
+    """The deadlines of joins count from then, if not from later."""
 
     @property
     def key(self) -> str:

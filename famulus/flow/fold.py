@@ -18,6 +18,9 @@ from famulus.ids import NodeId, StepId
 
 NOT_BEFORE: Final = "_not_before"
 """The context key of a run that was started for later: when it is to begin."""
+DEADLINE: Final = "_deadline"
+"""The context key of a run with a time-out that goes on after its end: when it is to have ended now."""
+_TIMERS: Final = {NOT_BEFORE: TimerKind.START, DEADLINE: TimerKind.RUN}
 
 
 def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901  # a table of decisions
@@ -95,7 +98,7 @@ def complete(run: RunState, step: StepState) -> None:
 
     The edges of a step that its fallback stands in for deliver what the fallback gave.
     """
-    if step.item is not None or step.node_id in run.graph.compensations:
+    if step.item is not None or step.is_compensation:
         return
     run.context[step.node_id] = step.output
     run.outputs[step.node_id] = step.output
@@ -103,7 +106,9 @@ def complete(run: RunState, step: StepState) -> None:
     if undoing is not None and not step.is_handled:
         run.compensations[step.step_id] = Compensation(step.step_id, undoing, step.output)
     for scatter in run.graph.scatters_of(step.node_id):
-        run.batches.pop(run.step_id_of(scatter), None)
+        batch = run.batches.get(run.step_id_of(scatter))
+        if batch is not None and batch.is_over:  # others may have let the gather start before that
+            del run.batches[batch.step_id]
     speaker = run.speaker_of(step) or step
     routes = [run.graph.route(index) for index in step.fired]
     loop = run.graph.loops.get(step.node_id)
@@ -134,8 +139,8 @@ def write(run: RunState, key: str, value: object) -> None:
         run.context.pop(key, None)
     else:
         run.context[key] = value
-    if key == NOT_BEFORE:
-        timer = TimerKey(TimerKind.START, StepId(""))
+    if key in _TIMERS:
+        timer = TimerKey(_TIMERS[key], StepId(""))
         if isinstance(value, int | float):
             run.timers[timer] = value
         else:
@@ -165,12 +170,13 @@ def _turn(run: RunState, step: StepState) -> None:
     graph, controller = run.graph, step.node_id
     loop = graph.loops[controller]
     fired = {graph.route(index).target for index in step.fired}
-    outside = run.left.get(controller, frozenset()) | frozenset(fired - loop.body)
+    at = step.ended_at or 0.0
+    outside = dict.fromkeys(fired - loop.body, at) | run.left.get(controller, {})
     begun = frozenset(fired & loop.body)
     forget(run, loop.body)
     _forget_steps(run, (step.step_id,))
     run.rounds[controller] = run.rounds.get(controller, 0) + 1
-    run.turned[controller] = begun
+    run.turned[controller], run.turned_at[controller] = begun, at
     if outside:
         run.left[controller] = outside
     for target in begun:
@@ -187,6 +193,7 @@ def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
         for node_id in decision.nodes:
             run.generations[node_id] = run.generations.get(node_id, 0) + 1
     run.forced.update(decision.forced)
+    run.rearmed_at.update(dict.fromkeys(decision.nodes, decision.at))
 
 
 def _is_of(run: RunState, step_id: StepId, nodes: Iterable[NodeId]) -> bool:
@@ -211,6 +218,7 @@ def forget(run: RunState, nodes: Iterable[NodeId]) -> None:
         if node_id in run.rounds:
             del run.rounds[node_id]
             run.turned.pop(node_id, None)
+            run.turned_at.pop(node_id, None)
             run.left.pop(node_id, None)
 
 

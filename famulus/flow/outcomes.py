@@ -68,7 +68,7 @@ def succeed(on: Deciding, known: StepState, fact: f.StepSucceeded) -> None:
         record_success(on, known, fact, ())
         item_ended(on, known)
         return
-    if known.node_id in on.graph.compensations:
+    if known.is_compensation:
         on.write_changes(fact.changes)
         record_success(on, known, fact, ())
         on.end_if_nothing_is_live()
@@ -145,13 +145,12 @@ def fail(on: Deciding, known: StepState, fact: f.StepFailed) -> None:
         )
         item_ended(on, known)
         return
-    is_compensation = known.node_id in on.graph.compensations
-    if not (fact.fatal or is_compensation) and fallbacks.stands_in(on, known, fact):
+    if not (fact.fatal or known.is_compensation) and fallbacks.stands_in(on, known, fact):
         return
     on.write_changes(fact.changes)
     record_failure(on, known, fact, status=StepStatus.FAILED)
     on.event("step.failed", on.about(known, attempt=fact.attempt, ms=milliseconds(fact), reason=described(fact.error)))
-    if is_compensation:
+    if known.is_compensation:
         on.end_if_nothing_is_live()
     elif on.graph.fails_fast:
         on.cancel_live(f"step {known.step_id} failed, and the blueprint fails fast")

@@ -18,13 +18,14 @@ from famulus.flow.batches import item_step_id
 from famulus.flow.fold import NOT_BEFORE, arrive, call, complete, put, rearm_on_request, schedule, write
 from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.limits import RunLimits
-from famulus.flow.state import Ending, RunState, StepState
+from famulus.flow.state import Ending, RunState, StepState, is_undoing
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.flow.ways import Ways
 from famulus.ids import NodeId, RunId
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
+    from famulus.flow.batches import BatchProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def rebuild(
 
 def rearm_value(decision: d.Rearm) -> dict[str, Any]:
     """What the context row of the decision holds."""
-    return {"nodes": list(decision.nodes), "afresh": decision.afresh, "forced": list(decision.forced)}
+    return {"nodes": list(decision.nodes), "afresh": decision.afresh, "forced": list(decision.forced), "at": decision.at}
 
 
 def _places(step: StepState) -> list[tuple[int, StepState | ContextWrite]]:
@@ -99,12 +100,13 @@ def _replay_write(run: RunState, entry: ContextWrite) -> None:
         return
     nodes = tuple(NodeId(node_id) for node_id in entry.value["nodes"])
     forced = tuple(NodeId(node_id) for node_id in entry.value["forced"])
-    rearm_on_request(run, d.Rearm(nodes, entry.value["afresh"], forced, entry.seq))
+    rearm_on_request(run, d.Rearm(nodes, entry.value["afresh"], forced, entry.seq, entry.value.get("at", 0.0)))
 
 
 def _derive_due(run: RunState) -> None:
     if run.ending is not None:
         _derive_compensation(run)
+        _derive_items(run, [batch for batch in run.batches.values() if is_undoing(batch.step_id)])
         return
     if NOT_BEFORE in run.context:
         return
@@ -113,7 +115,11 @@ def _derive_due(run: RunState) -> None:
         if run.step_of(node_id) is None:
             schedule(run, run.step_id_of(node_id), node_id)
     _derive_arrivals(run)
-    for batch in list(run.batches.values()):
+    _derive_items(run, list(run.batches.values()))
+
+
+def _derive_items(run: RunState, batches: Iterable[BatchProgress]) -> None:
+    for batch in batches:
         for index in batch.startable(run.limits.items_at_once):
             schedule(run, item_step_id(batch.step_id, index), batch.node_id, item=index)
 
@@ -153,13 +159,18 @@ def _derive_arrival(run: RunState, ways: Ways, source: NodeId, target: NodeId) -
     if arrival is None or source not in run.predecessors(target):
         return
     if run.is_counted(target):
-        at = _came_at(run, source) if arrival is Arrival.FIRED else 0.0
+        at = max(_came_at(run, source, target), run.rearmed_at.get(target, 0.0)) if arrival is Arrival.FIRED else 0.0
         arrive(run, step_id, target, {source: arrival}, at=at)
     elif verdict_of(run, target, JoinProgress().counts_with({source: arrival})) is Verdict.START:
         schedule(run, step_id, target)
 
 
-def _came_at(run: RunState, source: NodeId) -> float:
+def _came_at(run: RunState, source: NodeId, target: NodeId) -> float:
+    """When the edge fired by which a node came to another."""
+    if target in run.left.get(source, {}):
+        return run.left[source][target]
+    if target in run.turned.get(source, ()):
+        return run.turned_at[source]
     step = run.step_of(source)
     speaker = None if step is None else run.speaker_of(step)
     times = [each.ended_at for each in (step, speaker) if each is not None and each.ended_at is not None]

@@ -62,6 +62,11 @@ class StepState:
         return self.status is StepStatus.COMPLETED and self.error is not None
 
     @property
+    def is_compensation(self) -> bool:
+        """It undoes another step. Its node may be reached by edges as well, in a step of its own."""
+        return is_undoing(self.step_id)
+
+    @property
     def is_live(self) -> bool:
         return self.status not in STEP_ENDED
 
@@ -74,6 +79,11 @@ class StepState:
     def is_active(self) -> bool:
         """It goes on without anybody from outside: it runs, or will when its turn or the delay before it is over."""
         return self.status in STEP_DUE
+
+
+def is_undoing(step_id: StepId) -> bool:
+    """Whether the step is a compensation, or an item of one."""
+    return "~" in step_id
 
 
 class Ending(NamedTuple):
@@ -135,8 +145,10 @@ class RunState:
     """Of each loop, by its controller: the round that it is in."""
     turned: dict[NodeId, frozenset[NodeId]] = field(default_factory=dict)
     """Of each loop: the nodes at which its present round began."""
-    left: dict[NodeId, frozenset[NodeId]] = field(default_factory=dict)
-    """Of each loop that goes on: nodes outside that an edge of its controller has fired into."""
+    turned_at: dict[NodeId, float] = field(default_factory=dict)
+    """Of each loop: when its present round began."""
+    left: dict[NodeId, dict[NodeId, float]] = field(default_factory=dict)
+    """Of each loop that goes on: nodes outside that an edge of its controller has fired into, and when it first did."""
     reentered: dict[NodeId, NodeId] = field(default_factory=dict)
     """Nodes where a round began that were entered otherwise the first time, with the controller that began it."""
     busy: dict[NodeId, int] = field(default_factory=dict)
@@ -147,6 +159,8 @@ class RunState:
     """Nodes that were run again on request: how often."""
     forced: set[NodeId] = field(default_factory=set)
     """Nodes that are to start again on request, whatever comes to them."""
+    rearmed_at: dict[NodeId, float] = field(default_factory=dict)
+    """Nodes that were armed anew on request: when."""
     timers: dict[TimerKey, float] = field(default_factory=dict)
     """When something becomes due, in seconds since the Unix epoch."""
     compensations: dict[StepId, Compensation] = field(default_factory=dict)

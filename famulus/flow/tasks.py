@@ -56,7 +56,7 @@ def input_of(run: RunState, step: StepState) -> Any:
     if step.item is not None:
         items = run.context.get(items_key(batch_id_of(step)))
         return items[step.item] if isinstance(items, Sequence) and step.item < len(items) else None
-    if step.node_id in run.graph.compensations and not node.inputs:
+    if step.is_compensation and not node.inputs:
         outputs = (each.output for each in run.compensations.values() if each.undo_step_id == step.step_id)
         return next(outputs, None)
     return resolve(run, node)

@@ -37,7 +37,7 @@ class Ways:
     def _come_from_loop(self, controller: NodeId, target: NodeId) -> Arrival | None:
         """How the controller of a loop that goes round comes to where a round begins, and to what it has fired into."""
         run = self._run
-        begun, left = run.turned.get(controller, frozenset()), run.left.get(controller, frozenset())
+        begun, left = run.turned.get(controller, frozenset()), run.left.get(controller, {})
         if target in begun or target in left:
             return Arrival.FIRED
         return Arrival.DEAD if target in run.graph.loops[controller].entries else None
