@@ -50,6 +50,8 @@ class BatchProgress:
     ended: set[int] = field(default_factory=set)
     live: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
+    ended_at: float | None = None
+    """When the last of those that have ended did."""
     next_index: int = 0
     """No item below it is still to be started."""
 

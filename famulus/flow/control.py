@@ -111,7 +111,7 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     _go_on(on)
     on.start(known.node_id)
     _start_again(on, nodes)
-    on.bring_up([n for n in nodes if n != known.node_id], inside=frozenset(nodes))
+    _bring_up(on, inside=frozenset(nodes))
 
 
 def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: StepId | None = None) -> None:
@@ -174,8 +174,13 @@ def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
         on.decide(d.Rearm(tuple(nodes), afresh=False, forced=(), seq=on.run.next_seq, at=on.at))
         _go_on(on)
         failing = frozenset(sources)
-        on.bring_up(nodes, inside=frozenset(nodes) | failing)
+        _bring_up(on, inside=frozenset(nodes) | failing)
         _start_again(on, nodes)
+
+
+def _bring_up(on: Deciding, *, inside: frozenset[NodeId]) -> None:
+    """Let every node that has no step know who has come to it; nobody told while the run was at its end."""
+    on.bring_up([node_id for node_id in on.graph.nodes if on.run.step_of(node_id) is None], inside=inside)
 
 
 def _start_again(on: Deciding, nodes: Iterable[NodeId]) -> None:

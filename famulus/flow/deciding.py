@@ -317,7 +317,9 @@ class Deciding:
                     self.settle([Way(source, arrival, fired, (node_id,))])
             for caller in self.graph.fallback_for.get(node_id, ()):
                 step = self.run.step_of(caller)
-                if caller in inside or step is None or step.is_live or self.graph.fallback_of(caller) != node_id:
+                if step is None or step.is_live or self.graph.fallback_of(caller) != node_id:
+                    continue
+                if caller in inside and step.status is not StepStatus.COMPLETED:
                     continue
                 if step.is_handled:
                     self.calls[node_id][caller] = Arrival.FIRED

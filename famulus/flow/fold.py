@@ -44,6 +44,9 @@ def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901  # a table 
                 run.timers.clear()
         case d.SetEnding(status, reason):
             run.ending = Ending(status, reason)
+            for step_id in list(run.join_nodes):
+                _forget_join(run, step_id)
+            run.timers.clear()
         case d.Rearm(seq=seq):
             run.next_seq = max(run.next_seq, seq + 1)
             rearm_on_request(run, decision)
@@ -316,6 +319,7 @@ def _note_item(run: RunState, step: StepState) -> None:
     if step.status is not StepStatus.COMPLETED and 0 <= step.seq < batch.spec.retried_seq:
         return
     batch.ended.add(index)
+    batch.ended_at = max(batch.ended_at or 0.0, step.ended_at or 0.0)
     if step.status is StepStatus.COMPLETED:
         batch.outputs[index] = step.output
     elif step.status is StepStatus.FAILED:

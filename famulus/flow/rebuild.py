@@ -20,8 +20,9 @@ from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import Ending, RunState, StepState, is_undoing
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.flow.ways import Ways
-from famulus.ids import NodeId, RunId
+from famulus.ids import NodeId, RunId, StepId
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
@@ -105,6 +106,7 @@ def _replay_write(run: RunState, entry: ContextWrite) -> None:
 
 def _derive_due(run: RunState) -> None:
     if run.ending is not None:
+        run.timers.pop(TimerKey(TimerKind.RUN, StepId("")), None)
         _derive_compensation(run)
         _derive_items(run, [batch for batch in run.batches.values() if is_undoing(batch.step_id)])
         return
@@ -172,6 +174,9 @@ def _came_at(run: RunState, source: NodeId, target: NodeId) -> float:
     if target in run.turned.get(source, ()):
         return run.turned_at[source]
     step = run.step_of(source)
+    batch = run.batches.get(run.step_id_of(source))
+    if batch is not None and batch.ended_at is not None and source in run.graph.scatters_of(target):
+        return batch.ended_at
     speaker = None if step is None else run.speaker_of(step)
     times = [each.ended_at for each in (step, speaker) if each is not None and each.ended_at is not None]
     return max(times, default=0.0)
@@ -193,5 +198,6 @@ def _derive_compensation(run: RunState) -> None:
         known = run.steps.get(compensation.undo_step_id)
         if known is None:
             schedule(run, compensation.undo_step_id, compensation.by)
-        if known is None or known.is_live:
+        batch = run.batches.get(compensation.undo_step_id)
+        if known is None or known.is_live or (batch is not None and not batch.is_over):
             return
