@@ -360,9 +360,7 @@ def _given_up(graph: Graph, rows: RunRows) -> tuple[RunId, ...]:
 
 
 def _has_children(node: Node | None) -> bool:
-    return node is not None and (
-        node.uses == "subflow" or (node.uses == "map" and ("blueprintId" in node.params or "spread" in node.params))
-    )
+    return node is not None and (node.uses == "subflow" or (node.uses == "map" and "blueprintId" in node.params))
 
 
 def _has_ended(head: RunHead) -> bool:

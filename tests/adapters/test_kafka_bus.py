@@ -25,18 +25,19 @@ class Topics:
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
-        self.jobs, self.events, self.dead_letters = (f"{uuid.uuid4().hex[:8]}-{name}" for name in "jed")
+        self.jobs, self.items, self.events, self.dead_letters = (f"{uuid.uuid4().hex[:8]}-{name}" for name in "jied")
 
     async def open(self) -> None:
         counts = await ensure_topics(
             self.brokers,
-            [TopicSpec(name=self.jobs, partitions=5)]
+            [TopicSpec(name=name, partitions=5) for name in (self.jobs, self.items)]
             + [TopicSpec(name=name, partitions=1) for name in (self.events, self.dead_letters)],
         )
         self.producer: Any = await open_producer(self.brokers)
         self.bus = KafkaBus(
             lambda: self.producer,
             jobs=self.jobs,
+            items=self.items,
             events=self.events,
             dead_letters=self.dead_letters,
             job_partitions=counts[self.jobs],
@@ -124,7 +125,7 @@ async def test_a_job_that_is_too_large_is_refused_for_good(topics: Topics) -> No
 
 
 async def test_a_producer_that_is_not_started_is_a_bus_that_is_away() -> None:
-    bus = KafkaBus(lambda: None, jobs="j", events="e", dead_letters="d", job_partitions=3)
+    bus = KafkaBus(lambda: None, jobs="j", items="i", events="e", dead_letters="d", job_partitions=3)
 
     with pytest.raises(BusUnavailableError):
         await bus.send_job(RunId("a"), b"job")
