@@ -14,7 +14,7 @@ from famulus.errors import SettingsError
 from famulus.settings import Settings, variable_of
 
 from ..worker import FamulusApp  # noqa: TID252  # in a wheel, these folders lie inside a package
-from . import api, control_api, health, hooks, pages, schedules_api, schedules_pages
+from . import api, control_api, control_pages, health, hooks, pages, schedules_api, schedules_pages
 from .middleware import middlewares
 from .rendering import STATIC
 from .requests import is_loopback
@@ -38,6 +38,7 @@ def register(app: FamulusApp, *, board: Board, throughput: Throughput) -> None:
     web.blueprints = BlueprintManager(
         [
             ("", pages.blueprint),
+            ("", control_pages.blueprint),
             ("", schedules_pages.blueprint),
             (api.PREFIX, api.blueprint),
             (api.PREFIX, control_api.blueprint),

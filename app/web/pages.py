@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote
 
-from aiohttp import web as aiohttp_web
 from faust import web
 from yarl import URL
 
@@ -16,6 +15,7 @@ from famulus.engine.reading import RunView, is_ended
 from famulus.flow.status import RunStatus
 from famulus.ids import BlueprintId, Digest, NodeId
 
+from .forms import fields_of
 from .rendering import bars, page
 from .requests import REASON_CHARACTERS, run_id_of, runs_query
 from .sources import View, Window
@@ -24,8 +24,9 @@ WINDOWS_SHOWN: Final = 30
 BAR_HEIGHT: Final = 40
 STEPS_SHOWN: Final = 500
 EVENTS_SHOWN: Final = 200
+RESUMED_KINDS: Final = frozenset({"timer", "signal", "webhook"})
+"""What somebody may end who looks at the page; a child run or items have to end themselves."""
 FOLLOW_SECONDS: Final = 2
-BY_PAGE: Final = "web page"
 
 blueprint = web.Blueprint("pages")
 
@@ -74,6 +75,9 @@ class Run(View):
             api=f"/api/v1/runs/{known}",
             blueprint_url=_blueprint_url(view),
             reason_characters=REASON_CHARACTERS,
+            fields_of=fields_of,
+            can_be_resumed=RESUMED_KINDS,
+            has_failed=any(step.status in ("failed", "parked") for step in view.steps),
         )
 
     async def _drawing(self, view: RunView) -> str:
@@ -83,17 +87,6 @@ class Run(View):
         )
         statuses: Mapping[NodeId, str] = {step.node_id: step.status for step in view.steps}
         return to_mermaid(graph.blueprint, statuses=statuses)
-
-
-@blueprint.route("/runs/{run_id}/cancel", name="cancel")
-class Cancel(View):
-    async def post(self, request: Any, run_id: str) -> Any:
-        """From the button of the page. That it was our page, the middleware has made sure of."""
-        known = run_id_of(run_id)
-        form = await request.post()
-        reason = str(form.get("reason") or "cancelled on the web page")[:REASON_CHARACTERS]
-        await self.sources.starter.cancel(known, by=BY_PAGE, reason=reason)
-        raise aiohttp_web.HTTPSeeOther(f"/runs/{known}")
 
 
 def _throughput(windows: Sequence[Window]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ RUNS_LIMIT: Final = 50
 RUNS_LIMIT_MAX: Final = 500
 EVENTS_LIMIT: Final = 1000
 EVENTS_LIMIT_MAX: Final = 10_000
+BY_PAGE: Final = "web page"
+"""Who asks, where a button was pressed."""
 STEPS_LIMIT: Final = 500
 STEPS_LIMIT_MAX: Final = 5000
 REASON_CHARACTERS: Final = 500

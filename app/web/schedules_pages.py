@@ -7,8 +7,8 @@ from typing import Any, Final
 from aiohttp import web as aiohttp_web
 from faust import web
 
-from .pages import BY_PAGE
 from .rendering import page
+from .requests import BY_PAGE
 from .sources import View
 
 blueprint = web.Blueprint("schedules-pages")

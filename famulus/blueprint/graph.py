@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
 
 from famulus.blueprint.expressions import Expression, Language, compile_expression
 from famulus.blueprint.loops import CONTINUE, CONTROLLER, Loop
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from famulus.ids import Digest
 
 T = TypeVar("T")
+_MARKS: Final = frozenset("[]#~")
+"""What the ids of steps have besides the ids of nodes: ``work[2]``, ``work#2``, ``undo~work``."""
+_UNMISTAKABLE: Final = "".join(chr(code) for code in range(32, 127) if chr(code) not in "[]#~")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +67,8 @@ class Graph:
     _round_predecessors: Mapping[tuple[NodeId, NodeId], tuple[NodeId, ...]]
     _controllers_after: Mapping[NodeId, tuple[NodeId, ...]]
     _scatters_of: Mapping[NodeId, tuple[NodeId, ...]]
+    step_names: Mapping[NodeId, str]
+    """How nodes are called in the ids of steps whose own id could be taken for a round, an item or the like."""
     compensations: frozenset[NodeId]
     """Nodes that undo others."""
     run_timeout_ms: int | None
@@ -226,6 +232,7 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         if topology.loops
         else {},
         _scatters_of=scatters,
+        step_names={node_id: quote(node_id, safe=_UNMISTAKABLE) for node_id in nodes if not _MARKS.isdisjoint(node_id)},
         compensations=frozenset(node.config.compensate for node in blueprint.nodes if node.config.compensate in nodes),
         run_timeout_ms=_milliseconds(blueprint.metadata.get("timeout")),
         fails_fast=blueprint.metadata.get("failurePolicy") == "failFast",

@@ -31,6 +31,10 @@ class Loop:
     around: tuple[NodeId, ...]
     """Controllers of the loops that this one lies in, the outermost first."""
     body: frozenset[NodeId]
+    in_order: tuple[NodeId, ...]
+    """The body in node order."""
+    inside: frozenset[NodeId]
+    """The body and the controller."""
     again: frozenset[int]
     """Positions of the edges of the controller that begin another round."""
     entries: frozenset[NodeId]
@@ -111,6 +115,8 @@ class _Finder:
             controller=head,
             around=around,
             body=body,
+            in_order=tuple(node_id for node_id in self._order if node_id in body),
+            inside=body | {head},
             again=frozenset(again),
             entries=frozenset(target for target in again.values() if target in body),
             back=tuple(n for n in self._order if n in body and head in self._following.get(n, ())),

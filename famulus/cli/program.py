@@ -22,7 +22,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("famulus.cli.demo:demo", "Run a real workflow from nothing: servers, worker, report."),
     "dev": ("famulus.cli.dev:dev", "Run servers, worker and web views in one command."),
     "worker": ("famulus.cli.worker:worker", "Run a worker against the servers of the settings."),
-    "run": ("famulus.cli.run:run", "Start, show, list, watch and cancel runs."),
+    "run": ("famulus.cli.run:run", "Start, show, list, watch and control runs."),
     "schedule": ("famulus.cli.schedule:schedule", "Start runs at given times: create, list, pause, delete schedules."),
     "blueprint": ("famulus.cli.blueprint:blueprint", "Lint, draw, compare, register and list blueprints."),
     "stack": ("famulus.cli.stack:stack", "Start and stop the servers on this machine, without Docker."),

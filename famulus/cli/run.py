@@ -1,30 +1,27 @@
-"""``famulus run``: start, show, list, watch and cancel runs."""
+"""``famulus run``: start, show, list and watch runs; what is asked of them is in `famulus.cli.control`."""
 
 from __future__ import annotations
 
 import asyncio
-import getpass
-import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
-import msgspec
 from rich.console import Console
 
 from famulus.blueprint import to_mermaid
-from famulus.cli import watching
+from famulus.cli import control, watching
+from famulus.cli.opening import given_input, open_starter, user
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.story import runs_table, story
 from famulus.cli.terminal import json_option, plain, print_json
-from famulus.client.servers import open_bus, reachable, with_embedded
+from famulus.client.servers import with_embedded
 from famulus.connect import open_progress
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import EventView, RunReader
-from famulus.engine.starting import RunStarter, Started, StartOutcome
+from famulus.engine.starting import Started, StartOutcome
 from famulus.flow.status import RunStatus
 from famulus.ids import BlueprintId, Digest, RunId
 from famulus.settings import Settings
@@ -40,7 +37,7 @@ id_argument = click.argument("run_id", metavar="ID")
 
 @click.group()
 def run() -> None:
-    """Start, show, list, watch and cancel runs."""
+    """Start, show, list, watch and control runs."""
 
 
 @run.command()
@@ -48,14 +45,31 @@ def run() -> None:
 @click.option("--version", help="Default: the version registered last.")
 @click.option("--input", "given", metavar="JSON|@FILE|-", help="The initial context, a JSON object. -: standard input.")
 @click.option("--id", "run_id", help="Default: a new one. The same id again starts nothing new.")
+@click.option("--at", "start_at", metavar="TIME", help="Begin then: ISO 8601 with its offset, or seconds since 1970.")
 @click.option("--wait", is_flag=True, help="Follow the run to its end; exit code 0 completed, 1 failed, 2 cancelled.")
 @json_option
 def start(
-    *, blueprint: str, version: str | None, given: str | None, run_id: str | None, wait: bool, as_json: bool
+    *,
+    blueprint: str,
+    version: str | None,
+    given: str | None,
+    run_id: str | None,
+    start_at: str | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     """Start a run of a registered blueprint."""
-    document = given_input(given)
-    _finish(_start(BlueprintId(blueprint), version=version, input=document, run_id=run_id, wait=wait, as_json=as_json))
+    _finish(
+        _start(
+            BlueprintId(blueprint),
+            version=version,
+            input=given_input(given),
+            run_id=run_id,
+            start_at=start_at,
+            wait=wait,
+            as_json=as_json,
+        )
+    )
 
 
 @run.command()
@@ -85,45 +99,12 @@ def watch(*, run_id: str, as_json: bool) -> None:
     _finish(_watch(RunId(run_id), as_json=as_json))
 
 
-@run.command()
-@id_argument
-@click.option("--reason", default="cancelled on request", show_default=True)
-@click.option("--by", help="Who cancels. Default: the user of this system.")
-@json_option
-def cancel(*, run_id: str, reason: str, by: str | None, as_json: bool) -> None:
-    """Ask for the end of a run; what it has recorded stays."""
-    asyncio.run(_cancel(RunId(run_id), reason=reason, by=by or user(), as_json=as_json))
+for command in control.COMMANDS:
+    run.add_command(command)
 
 
 def _finish(following: Coroutine[Any, Any, int]) -> None:
     raise click.exceptions.Exit(asyncio.run(following))
-
-
-def given_input(given: str | None) -> dict[str, Any]:
-    """The initial context that an option gives. Raises `UsageError` for what is no JSON object."""
-    if given is None:
-        return {}
-    try:
-        if given == "-":
-            data = sys.stdin.buffer.read()
-        else:
-            data = Path(given[1:]).read_bytes() if given.startswith("@") else given.encode()
-        document = msgspec.json.decode(data)
-    except OSError as error:
-        raise click.UsageError(f"--input: {given[1:]} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise click.UsageError(f"--input is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise click.UsageError("--input is not an object, expected a JSON object such as '{\"n\": 1}'")
-    return document
-
-
-def user() -> str:
-    """Who asks, where no one else is named."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "cli"
 
 
 @asynccontextmanager
@@ -132,34 +113,24 @@ async def _reader(settings: Settings) -> AsyncIterator[RunReader]:
         yield RunReader(stores.runs, Catalog(stores.blueprints, time.time), progress)
 
 
-@asynccontextmanager
-async def _starter(settings: Settings) -> AsyncIterator[tuple[RunStarter, RunReader]]:
-    settings = reachable(settings)
-    async with (
-        open_existing_stores(settings) as stores,
-        open_progress(settings) as progress,
-        open_bus(settings, client_id="famulus-cli") as bus,
-    ):
-        catalog = Catalog(stores.blueprints, time.time)
-        starter = RunStarter(stores.runs, catalog, bus, max_record_bytes=settings.max_record_bytes)
-        yield starter, RunReader(stores.runs, catalog, progress)
-
-
 async def _start(
     blueprint_id: BlueprintId,
     *,
     version: str | None,
     input: dict[str, Any],
     run_id: str | None,
+    start_at: str | None,
     wait: bool,
     as_json: bool,
 ) -> int:
-    async with _starter(Settings.load()) as (starter, reader):
+    async with open_starter(Settings.load()) as (starter, reader):
         started = await starter.start(
             blueprint_id,
             version=version,
             input=input,
             run_id=run_id,
+            start_at=_seconds(start_at),
+            by=user(),
             patience_seconds=watching.APPEAR_SECONDS if wait else NOTICE_SECONDS,
         )
         if not wait:
@@ -219,13 +190,12 @@ async def _watch(run_id: RunId, *, as_json: bool) -> int:
         return watching.exit_code((await watching.watch(reader, run_id, console=Console())).summary)
 
 
-async def _cancel(run_id: RunId, *, reason: str, by: str, as_json: bool) -> None:
-    async with _starter(Settings.load()) as (starter, _):
-        await starter.cancel(run_id, by=by, reason=reason)
-    if as_json:
-        print_json({"run_id": run_id, "requested": "cancel", "by": by, "reason": reason})
-    else:
-        click.echo(f"Run {plain(run_id)} is asked to end: famulus run watch {plain(run_id)}")
+def _seconds(time: str | None) -> str | float | None:
+    """A time in seconds as a number; the record says what is no time."""
+    try:
+        return time if time is None else float(time)
+    except ValueError:
+        return time
 
 
 def print_started(started: Started, *, as_json: bool) -> None:

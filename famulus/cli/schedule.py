@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from famulus.cli.run import NOTICE_SECONDS, given_input, print_started, user
+from famulus.cli.opening import given_input, user
+from famulus.cli.run import NOTICE_SECONDS, print_started
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.terminal import STATUS_STYLES, clock_text, json_option, one_line, plain, print_json, value_text
 from famulus.client.servers import open_bus, reachable

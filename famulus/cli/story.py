@@ -48,7 +48,7 @@ def progress(view: RunView) -> RenderableType:
 
 def story(view: RunView, events: Sequence[EventView], *, more_events: bool = False) -> RenderableType:
     """Everything: headline, input, steps, failures, timeline, context."""
-    parts: list[RenderableType] = [headline(view.summary)]
+    parts: list[RenderableType] = [headline(view.summary), *_around(view)]
     if view.input:
         parts.append(Text(f"Input {value_text(view.input, limit=300)}", style="dim"))
     parts += [Text(), steps_table(view.steps)]
@@ -60,6 +60,16 @@ def story(view: RunView, events: Sequence[EventView], *, more_events: bool = Fal
     if own:
         parts += [Text(), _context_table(own)]
     return Group(*parts)
+
+
+def _around(view: RunView) -> Iterable[RenderableType]:
+    """What else there is to know of where a run stands."""
+    if view.parent is not None:
+        yield Text(f"Child of run {plain(view.parent.run_id)}, step {one_line(view.parent.step_id)}", style="dim")
+    if view.starts_at is not None:
+        yield Text(f"Begins at {clock_text(view.starts_at)}", style="dim")
+    if view.ending is not None:
+        yield Text(f"Completed steps are being compensated; it will be {view.ending} then", style="dim")
 
 
 def steps_table(steps: Sequence[StepView]) -> Table:
@@ -108,10 +118,37 @@ def _step_seconds(step: StepView) -> float | None:
 def _result(step: StepView) -> Text:
     if step.progress is not None:
         return Text(f"{step.progress['fraction']:.0%} {one_line(step.progress['text'])}".rstrip(), style="cyan")
+    waits = _waits(step)
+    if waits:
+        return Text(waits, style="cyan")
     if step.reason is not None:
         return Text(one_line(step.reason), style="red" if step.status == "failed" else "dim")
     output = "" if step.output is ABSENT or step.output is None else value_text(step.output)
     return Text(f"{one_line(step.action)}: {output}" if step.action else output)
+
+
+def _waits(step: StepView) -> str:
+    """What the step waits for and until when, and how far its items are; empty if it does not wait."""
+    waiting = step.waiting or {}
+    words = []
+    match waiting.get("kind"):
+        case "timer":
+            words.append("sleeps")
+        case "signal":
+            signal = waiting.get("signal")
+            words.append(f"waits for signal {one_line(signal, limit=60)}" if signal else "waits to be resumed")
+        case "webhook":
+            words.append("waits for a call of its webhook")
+        case "child":
+            words.append(f"waits for run {plain(waiting['run_id'])}")
+        case _:
+            pass
+    if step.items is not None and step.ended_at is None:
+        failed = f", {step.items['failed']} failed" if step.items["failed"] else ""
+        words.append(f"{step.items['done']} of {step.items['count']} items done{failed}")
+    if step.wake_at is not None:
+        words.append(f"{'until' if waiting else 'again at'} {clock_text(step.wake_at)}")
+    return ", ".join(words) if len(words) > 1 and step.items is not None else " ".join(words)
 
 
 def _failure(step: StepView) -> Text:

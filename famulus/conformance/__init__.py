@@ -1,5 +1,5 @@
 """A door for suites that are written elsewhere: run a blueprint on a stack, and be told what came of it."""
 
-from famulus.conformance.door import lint_case, run_case
+from famulus.conformance.door import close, lint_case, run_case
 
-__all__ = ["lint_case", "run_case"]
+__all__ = ["close", "lint_case", "run_case"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from famulus.blueprint import Blueprint, parse_blueprint
-from famulus.blueprint.builtins import parse_params
+from famulus.blueprint.builtins import BUILT_INS, parse_params
 from famulus.blueprint.model import Node
 from famulus.blueprint.times import MILLISECONDS_MAX
 from famulus.errors import ParameterError
@@ -42,6 +42,9 @@ class Case:
     @property
     def blueprints(self) -> Sequence[Blueprint]:
         return (*self.children.values(), self.blueprint)
+
+    def is_built_in(self, node_id: str) -> bool:
+        return any(node.id == node_id and node.uses in BUILT_INS for node in self.blueprint.nodes)
 
     def is_timed(self, blueprint_id: str, node_id: str) -> bool:
         """Whether the code of a node may only take so long."""

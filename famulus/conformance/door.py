@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -42,7 +43,18 @@ async def run_case(  # noqa: PLR0917  # the order in which suites give them
     case = read_case(blueprint, nodes, initial, children=children, resume=resume, cancel=cancel, options=options)
     if stack == "memory":
         return await run_in_memory(case)
-    raise ValueError(f"stack is {stack!r}, expected memory, embedded or real")
+    if stack not in ("embedded", "real"):
+        raise ValueError(f"stack is {stack!r}, expected memory, embedded or real")
+    from famulus.conformance.servers import SERVERS, run_on_servers  # noqa: PLC0415  # memory needs no Faust
+
+    return await run_on_servers(case, await asyncio.to_thread(SERVERS.worker, stack))
+
+
+async def close() -> None:
+    """Stop workers and servers that cases have been run on; the end of the program does it too."""
+    from famulus.conformance.servers import SERVERS  # noqa: PLC0415
+
+    await asyncio.to_thread(SERVERS.close)
 
 
 def lint_case(

@@ -6,37 +6,67 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 from famulus.conformance.case import Case
 from famulus.nodes import NodeContext, Result
 
 Implementation: TypeAlias = Callable[[NodeContext], Awaitable[Result]]
-Completing: TypeAlias = Callable[[NodeContext], Awaitable[None]]
+Caller: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
-def implementations_of(case: Case, *, completing: Completing) -> dict[str, Implementation]:
-    """Name -> what calls the callable of that name; `completing` is awaited between its end and that of the step."""
+class Attendant(Protocol):
+    """Awaited while a step is at work: before its code is called, and after it, before the step has its end."""
+
+    async def beginning(self, ctx: NodeContext) -> None: ...
+
+    async def completing(self, ctx: NodeContext) -> None: ...
+
+
+async def call_here(call: Callable[[], Awaitable[Any]]) -> Any:
+    return await call()
+
+
+def caller_on(loop: asyncio.AbstractEventLoop) -> Caller:
+    """What calls on that loop, from another one: callables share what they have with whoever runs the case."""
+
+    async def call_there(call: Callable[[], Awaitable[Any]]) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call_here(call), loop))
+
+    return call_there
+
+
+def implementations_of(case: Case, attendant: Attendant, *, caller: Caller = call_here) -> dict[str, Implementation]:
+    """Name -> what calls the callable of that name, with the attendant before and after it."""
     limit = asyncio.Semaphore(case.concurrency) if case.concurrency else nullcontext()
-    return {name: _implementation(function, case, limit, completing) for name, function in case.nodes.items()}
+    return {name: _implementation(function, case, limit, attendant, caller) for name, function in case.nodes.items()}
 
 
 def _implementation(
-    function: Callable[..., Any], case: Case, limit: AbstractAsyncContextManager[Any], completing: Completing
+    function: Callable[..., Any],
+    case: Case,
+    limit: AbstractAsyncContextManager[Any],
+    attendant: Attendant,
+    caller: Caller,
 ) -> Implementation:
     is_async = inspect.iscoroutinefunction(function)
 
-    async def call(ctx: NodeContext) -> Result:
+    async def call(ctx: NodeContext) -> Any:
+        if not is_async and case.is_timed(ctx.blueprint_id, ctx.node_id):
+            given = await asyncio.to_thread(function, ctx)  # so that its time can run out
+        else:
+            given = function(ctx)
+        return await given if inspect.isawaitable(given) else given
+
+    async def implementation(ctx: NodeContext) -> Result:
+        await attendant.beginning(ctx)
         async with limit:
-            if not is_async and case.is_timed(ctx.blueprint_id, ctx.node_id):
-                given = await asyncio.to_thread(function, ctx)  # so that its time can run out
-            else:
-                given = function(ctx)
-            result = _result(await given if inspect.isawaitable(given) else given)
-        await completing(ctx)
+            result = _result(await caller(partial(call, ctx)))
+        await attendant.completing(ctx)
         return result
 
-    return call
+    return implementation
 
 
 def _result(given: Any) -> Result:

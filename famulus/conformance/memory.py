@@ -36,8 +36,8 @@ class MemoryTheatre:
     async def settle(self) -> None:
         await self._stage.pace.settle()
 
-    async def time_goes_on(self, *, until: float) -> bool:
-        return await self._stage.time_goes_on(until=until)
+    async def wait(self) -> bool:
+        return await self._stage.time_goes_on()
 
 
 async def run_in_memory(case: Case) -> dict[str, Any]:
@@ -49,6 +49,6 @@ async def run_in_memory(case: Case) -> dict[str, Any]:
         except BlueprintError:
             return refused(case.initial)
         play = Play(case, MemoryTheatre(stage), RUN_ID)
-        for name, implementation in implementations_of(case, completing=play.completing).items():
+        for name, implementation in implementations_of(case, play).items():
             registry.register(name, implementation)
         return await play.perform()

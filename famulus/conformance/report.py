@@ -48,7 +48,7 @@ def report(
             for node_id, steps in started.items()
             if any(step.attempt > 1 for step in steps)
         },
-        "errors": _errors(run, latest, items),
+        "errors": _errors(run, by_node, items),
         "awaiting": sorted(node_id for node_id, step in latest.items() if step.status in _WAITS),
         "skipped": sorted(
             node_id for node_id, step in latest.items() if step.status is StepStatus.SKIPPED and not started[node_id]
@@ -85,8 +85,9 @@ def _was_started(step: StepState) -> bool:
     return step.status is not StepStatus.CANCELLED or step.started_at is not None
 
 
-def _errors(run: RunState, latest: Mapping[str, StepState], items: Mapping[str, list[StepState]]) -> list[str]:
-    failed = {node_id for node_id, step in latest.items() if step.status is StepStatus.FAILED}
+def _errors(run: RunState, by_node: Mapping[str, list[StepState]], items: Mapping[str, list[StepState]]) -> list[str]:
+    """A node of a loop may have failed in one round and completed in another."""
+    failed = {n for n, steps in by_node.items() if any(step.status is StepStatus.FAILED for step in steps)}
     if not failed and run.status is RunStatus.FAILED:
         # Nothing but items of batches: the step that they belong to has failed with them.
         of_items = [step for steps in items.values() for step in steps if step.status is StepStatus.FAILED]

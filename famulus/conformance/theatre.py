@@ -7,7 +7,6 @@ import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from famulus.blueprint.values import ABSENT
 from famulus.conformance.case import Case
 from famulus.conformance.report import report
 from famulus.engine.loader import state_of
@@ -15,7 +14,7 @@ from famulus.engine.rows import decode, step_state
 from famulus.engine.seals import visible_rows
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.flow.waiting import ForChild
-from famulus.ids import RunId
+from famulus.ids import NodeId, RunId
 
 if TYPE_CHECKING:
     from famulus.engine.catalog import Catalog
@@ -27,8 +26,11 @@ BY: Final = "conformance"
 FAR_SECONDS: Final = 100 * 366 * 86_400.0
 HORIZON_SECONDS: Final = 366 * 86_400.0
 """What becomes due later than this, becomes due never: that is how sleeps are held."""
+EVENTS_MOST: Final = 1_000_000
 PAUSED_LOOK_SECONDS: Final = 0.002
 _STANDS_STILL: Final = frozenset({RunStatus.PAUSED, *RUN_ENDED})
+_ANSWERS: Final = frozenset({"step.resumed", "command.refused"})
+_HAVE_CHILDREN: Final = frozenset({"subflow", "map", "startRun", "batch-scatter"})
 _WAITS: Final = (StepStatus.WAITING, StepStatus.SLEEPING)
 
 
@@ -48,8 +50,8 @@ class Theatre(Protocol):
         """Return when it may be worth looking at the runs again."""
         ...
 
-    async def time_goes_on(self, *, until: float) -> bool:
-        """Let time go on to the next moment in which something is due; `False` when nothing is, up to that time."""
+    async def wait(self) -> bool:
+        """Let some time go by, as far as to the next moment in which something is due; `False` if nothing ever is."""
         ...
 
 
@@ -77,6 +79,16 @@ class Play:
         while await self._status() not in _STANDS_STILL:  # noqa: ASYNC110  # the store tells nobody
             await asyncio.sleep(PAUSED_LOOK_SECONDS)
 
+    async def beginning(self, ctx: NodeContext) -> None:
+        """Hold a node for good that would begin behind a built-in node that the run is to be cancelled after."""
+        after = self._case.cancelled_after
+        if after is None or not self._case.is_built_in(after) or ctx.node_id == after:
+            return
+        run = await self._state(self._run_id)
+        if run is not None and NodeId(after) in run.outputs:
+            await self._command(self._run_id, "cancel", reason=f"after {after}")
+            await asyncio.get_running_loop().create_future()
+
     async def _start(self) -> None:
         case, now = self._case, self._theatre.now()
         later = {"start_at": now + FAR_SECONDS} if case.is_cancelled_first else {}
@@ -96,21 +108,30 @@ class Play:
     async def _is_over(self) -> bool:
         """Look at the run, and do what is to be done now."""
         await self._theatre.settle()
-        runs = [run async for run, _ in self._all_runs(self._run_id)]
-        if not runs:
-            return False
-        root = runs[0]
-        if all(run.status in RUN_ENDED for run in runs):
-            return True
-        if root.status is RunStatus.PAUSED:
-            await self._cancel_paused(root)
-        elif any(run.status is RunStatus.RUNNING for run in runs):
-            await self._theatre.time_goes_on(until=self._theatre.now() + HORIZON_SECONDS)
+        runs = [run async for run in self._all_runs(self._run_id)]
+        known = [run for run in runs if run is not None]
+        if known == runs and all(run.status in RUN_ENDED for run in known):
+            return bool(runs)
+        if known and known[0].status is RunStatus.PAUSED:
+            await self._cancel_paused(known[0])
+        elif (
+            self._case.is_cancelled_first
+            or known != runs
+            or any(run.status is RunStatus.RUNNING for run in known)
+            or _is_between(known)
+        ):
+            await self._wait()
         elif self._left:
             await self._resume(self._left.pop(0))
+        elif any(due_at < self._theatre.now() + HORIZON_SECONDS for run in known for due_at in run.timers.values()):
+            await self._wait()
         else:
-            return not await self._theatre.time_goes_on(until=self._theatre.now() + HORIZON_SECONDS)
+            return True
         return False
+
+    async def _wait(self) -> None:
+        if not await self._theatre.wait():
+            raise RuntimeError(f"run {self._run_id} hangs: nothing of it goes on any more, and nothing of it is due")
 
     async def _cancel_paused(self, root: RunState) -> None:
         if any(step.node_id == self._case.cancelled_after and step.is_live for step in root.steps.values()):
@@ -127,7 +148,18 @@ class Play:
         fields = {"output": entry["output"]} if "output" in entry else {}
         if entry.get("action"):
             fields["action"] = entry["action"]
+        seen = await self._theatre.store.events(run_id, limit=EVENTS_MOST)
         await self._command(run_id, "resume", step_id=step.step_id, **fields)
+        await self._answered(run_id, after=seen[-1].seq)
+
+    async def _answered(self, run_id: RunId, *, after: int) -> None:
+        """Wait until it is recorded what became of a resume: a look before that would find the step waiting still."""
+        while True:
+            await self._theatre.settle()
+            events = await self._theatre.store.events(run_id, after=after, limit=EVENTS_MOST)
+            if any(event.type in _ANSWERS for event in events):
+                return
+            await self._wait()
 
     async def _awaiting(self, run_id: RunId, node: str | None) -> tuple[RunId, StepState] | None:
         """The first step that waits, or that of the node; in a child run where the step waits for one."""
@@ -171,39 +203,36 @@ class Play:
         graph = await self._theatre.catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
         return state_of(graph, rows)
 
-    async def _all_runs(self, run_id: RunId) -> AsyncIterator[tuple[RunState, RunRows]]:
-        """The run and all that have come of it, itself first."""
-        rows = await self._theatre.store.load(run_id)
-        if rows is None:
-            return
-        rows = visible_rows(rows)
-        run = await self._state_of(rows)
-        yield run, rows
-        for child in await self._children(run_id, run):
-            async for found in self._all_runs(child):
-                yield found
+    async def _all_runs(self, run_id: RunId) -> AsyncIterator[RunState | None]:
+        """The run and all that have come of it, itself first; `None` for one that is not recorded yet."""
+        run = await self._state(run_id)
+        yield run
+        if run is not None:
+            for child in await self._children(run):
+                async for found in self._all_runs(child):
+                    yield found
 
-    async def _children(self, run_id: RunId, run: RunState) -> Sequence[RunId]:
+    async def _children(self, run: RunState) -> Sequence[RunId]:
         """Runs that steps of this one have waited for, and those that it has started for good."""
-        if not any(node.uses in ("subflow", "map", "startRun", "batch-scatter") for node in run.graph.nodes.values()):
+        if not any(node.uses in _HAVE_CHILDREN for node in run.graph.nodes.values()):
             return ()
-        events = await self._theatre.store.events(run_id, limit=100_000)
+        events = await self._theatre.store.events(run.run_id, limit=EVENTS_MOST)
         told = [decode(event.data).get("child") for event in events if event.type == "step.waiting"]
         started = [
             step.output["runId"]
             for step in run.steps.values()
-            if step.output is not ABSENT and run.graph.node(step.node_id).uses == "startRun"
+            if step.status is StepStatus.COMPLETED and run.graph.node(step.node_id).uses == "startRun"
         ]
         return [RunId(child) for child in dict.fromkeys([*told, *started]) if child]
 
     async def _report(self, run_id: RunId) -> dict[str, Any]:
         rows = await self._theatre.store.load(run_id)
         if rows is None:
-            raise RuntimeError(f"run {run_id} is not recorded")
+            raise RuntimeError(f"run {run_id} is gone")
         rows = visible_rows(rows)
         run = await self._state_of(rows)
         children = {}
-        for child in await self._children(run_id, run):
+        for child in await self._children(run):
             name = await self._name_of(child)
             if name is not None:
                 children[name] = await self._report(child)
@@ -217,3 +246,16 @@ class Play:
         blueprint_id = heads[run_id][0].blueprint_id
         named = {child.id: name for name, child in self._case.children.items()}
         return named.get(blueprint_id, blueprint_id)
+
+
+def _is_between(runs: Sequence[RunState]) -> bool:
+    """Whether a child has ended, and the step that waits for it does not know yet."""
+    ended = {run.run_id for run in runs if run.status in RUN_ENDED}
+    return any(
+        isinstance(step.waiting_for, ForChild)
+        and step.status is StepStatus.WAITING
+        and step.waiting_for.run_id in ended
+        for run in runs
+        for step in run.steps.values()
+        if run.status not in RUN_ENDED
+    )

@@ -17,11 +17,9 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from famulus.blueprint.builtins import SubflowParams, parse_params
-from famulus.blueprint.values import ABSENT
 from famulus.engine.backoff import Backoff
-from famulus.engine.builtins.child_ids import child_run_id
 from famulus.engine.commands import child_ended_record, command_record
+from famulus.engine.kinship import given_up_by, outputs_of, result_of
 from famulus.engine.loader import state_of
 from famulus.engine.parents import Parent, parent_of
 from famulus.engine.records import start_record
@@ -31,23 +29,21 @@ from famulus.errors import OutputError, OwnershipLostError, RetryableError, Term
 from famulus.flow.decisions import ChildCommand, StartChild, TellChild
 from famulus.flow.facts import ChildEnded
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
-from famulus.flow.tasks import task_of
 from famulus.flow.waiting import ForChild
 
 if TYPE_CHECKING:
-    from famulus.blueprint.graph import Graph
-    from famulus.blueprint.model import Node
     from famulus.engine.catalog import Catalog
     from famulus.engine.records import Start
     from famulus.engine.runs import Runs
     from famulus.engine.session import Session
-    from famulus.flow.state import RunState, StepState
+    from famulus.flow.state import StepState
     from famulus.ids import RunId, StepId
     from famulus.ports import Bus, Clock, RunBirth, RunHead, RunRows, RunStore
 
 log = logging.getLogger(__name__)
 
 HEADS_AT_ONCE: Final = 100
+LATELY_SECONDS: Final = 1.0
 
 
 class Children:
@@ -67,6 +63,7 @@ class Children:
         """By child: what it is told goes out in order, a start before a cancel."""
         self._under_way: defaultdict[RunId, set[asyncio.Task[None]]] = defaultdict(set)
         """By parent: what its children have yet to be told, and what has to be heard of them."""
+        self._heard_lately: dict[RunId, asyncio.TimerHandle] = {}
         self._settling: dict[RunId, asyncio.Task[None]] = {}
 
     def depth_of(self, run_id: RunId) -> int:
@@ -76,11 +73,17 @@ class Children:
         return 0 if parent is None else parent.depth
 
     def is_busy(self, run_id: RunId) -> bool:
-        """Whether the children of a run have yet to be told something: it may not leave the index of open runs."""
-        return run_id in self._under_way
+        """Whether the children of a run have yet to be told something: it may not leave the index of open runs.
+
+        A run that has just heard of a child stays too: mostly more of them are about to end, and it would be loaded for
+        each.
+        """
+        return run_id in self._under_way or run_id in self._heard_lately
 
     async def stop(self) -> None:
         """Tell nothing any more. The next owner finds in the rows what is left."""
+        for handle in self._heard_lately.values():
+            handle.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -99,7 +102,7 @@ class Children:
     def look_after(self, session: Session, rows: RunRows) -> None:
         """Find out what became of the children of a run that was just loaded, and what they have yet to be told."""
         waiting = _waiting(session.run.steps.values())
-        given_up = _given_up(session.run.graph, rows)
+        given_up = given_up_by(session.run.graph, rows)
         if waiting or given_up:
             self._spawn(session.run_id, self._until_lost(session, partial(self._compare, session, waiting, given_up)))
 
@@ -115,7 +118,15 @@ class Children:
             return
         fact = await self._outcome(session, step, child)
         if fact is not None:
+            self._note_heard(session.run_id)
             await session.report(fact)
+
+    def _note_heard(self, run_id: RunId) -> None:
+        known = self._heard_lately.pop(run_id, None)
+        if known is not None:
+            known.cancel()
+        forget = partial(self._heard_lately.pop, run_id, None)
+        self._heard_lately[run_id] = asyncio.get_running_loop().call_later(LATELY_SECONDS, forget)
 
     # -- what a child has to say ---------------------------------------------------------------------------------------
 
@@ -139,7 +150,7 @@ class Children:
 
     def found_ended(self, session: Session, rows: RunRows) -> None:
         """A run was loaded that has ended: perhaps somebody has yet to hear of it."""
-        given_up = _given_up(session.run.graph, rows)
+        given_up = given_up_by(session.run.graph, rows)
         if session.birth.parent is not None or given_up:
             self._settle(session, given_up)
 
@@ -246,7 +257,7 @@ class Children:
             return self._ended(step.step_id, child, status, reason=rows.head.reason)
         try:
             graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
-            output, changes = _given(state_of(graph, rows), _outputs(session.run, step))
+            output, changes = result_of(state_of(graph, rows), outputs_of(session.run, step))
             return self._ended(
                 step.step_id,
                 child,
@@ -333,34 +344,12 @@ def _forget(tasks: dict[RunId, asyncio.Task[None]], run_id: RunId, task: asyncio
         del tasks[run_id]
 
 
-_WITHOUT_RESULT: Final = frozenset(
-    {StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.RETRYING, StepStatus.RUNNING, StepStatus.WAITING}
-)
-
-
 def _waiting(steps: Iterable[StepState]) -> dict[StepId, ForChild]:
     return {
         step.step_id: step.waiting_for
         for step in steps
         if step.status is StepStatus.WAITING and isinstance(step.waiting_for, ForChild)
     }
-
-
-def _given_up(graph: Graph, rows: RunRows) -> tuple[RunId, ...]:
-    """The children that nobody waits for any more: of steps that were cancelled, have failed or are tried again.
-
-    From the rows: items that have ended are no steps of the state. Most of these children have ended.
-    """
-    return tuple(
-        child_run_id(rows.birth.run_id, row.step_id, attempt=attempt)
-        for row in rows.steps
-        if row.status in _WITHOUT_RESULT and _has_children(graph.nodes.get(row.node_id))
-        for attempt in range(1, row.attempt + (row.status != StepStatus.WAITING))
-    )
-
-
-def _has_children(node: Node | None) -> bool:
-    return node is not None and (node.uses == "subflow" or (node.uses == "map" and "blueprintId" in node.params))
 
 
 def _has_ended(head: RunHead) -> bool:
@@ -375,31 +364,3 @@ def _is_child(birth: RunBirth, run_id: RunId, step_id: StepId) -> bool:
 def _is_of(birth: RunBirth, run_id: RunId) -> bool:
     parent = parent_of(birth)
     return parent is not None and parent.run_id == run_id
-
-
-def _outputs(run: RunState, step: StepState) -> Mapping[str, str] | None:
-    params = parse_params(task_of(run, step).node)
-    return params.outputs if isinstance(params, SubflowParams) else None
-
-
-def _given(child: RunState, outputs: Mapping[str, str] | None) -> tuple[Any, dict[str, Any]]:
-    """What a child that has completed gives its parent: the output of the step, and changes to the context.
-
-    Mapped values where `outputs` names some; else the output of its only terminal node, or a map of all of them.
-    """
-    if outputs is not None:
-        values = {key: _named(child, name) for key, name in outputs.items()}
-        given = {key: value for key, value in values.items() if value is not ABSENT}
-        return given, given
-    graph = child.graph
-    terminals = [node_id for node_id in graph.terminal_nodes if node_id not in graph.compensations]
-    found = {node_id: child.output_of(node_id) for node_id in terminals}
-    if len(terminals) == 1:
-        output = found[terminals[0]]
-        return (None if output is ABSENT else output), {}
-    return {node_id: output for node_id, output in found.items() if output is not ABSENT}, {}
-
-
-def _named(child: RunState, name: str) -> Any:
-    output = child.output_of(name)
-    return child.read(name) if output is ABSENT else output

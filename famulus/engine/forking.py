@@ -7,6 +7,7 @@ value of the input again, or none. The old run is only read.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -123,17 +124,19 @@ class _Writers:
     """Which node wrote a context key: what it writes comes before the event that tells of it, deliveries after."""
 
     def __init__(self, events: Iterable[EventRow]) -> None:
-        self._events: list[tuple[int, NodeId]] = []
+        self._places: list[int] = []
+        self._nodes: list[NodeId] = []
         for event in events:
             about: dict[str, Any] = decode(event.data)
             if "step" in about and "node" in about:
-                self._events.append((event.seq, NodeId(about["node"])))
+                self._places.append(event.seq)
+                self._nodes.append(NodeId(about["node"]))
 
     def of(self, row: ContextRow) -> NodeId | None:
+        place = bisect(self._places, row.seq)
         if row.key.startswith(_INPUTS_PREFIX):
-            before = [node_id for seq, node_id in self._events if seq < row.seq]
-            return before[-1] if before else None
-        return next((node_id for seq, node_id in self._events if seq > row.seq), None)
+            place -= 1
+        return self._nodes[place] if 0 <= place < len(self._nodes) else None
 
 
 def _kept(

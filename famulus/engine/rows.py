@@ -42,6 +42,7 @@ class StepExtra(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     since: int | None = None
 
 
+_NOTHING: Final = (None,) * 5
 NO_EXTRA: Final = StepExtra()
 _WAITING_FOR: Final[Mapping[str, type[WaitingFor]]] = {
     kind.__name__: kind for kind in (ForTimer, ForSignal, ForWebhook, ForChild)
@@ -171,6 +172,9 @@ def step_state(row: StepRow) -> StepState:
 def extra_of(step: StepState) -> bytes | None:
     """What only some steps have, as JSON; ``None`` where it is nothing, so that ordinary steps cost nothing."""
     waiting_for = step.waiting_for
+    only_some_have = (waiting_for, step.first_started_at, step.item, step.batch, step.wake_at)
+    if only_some_have == _NOTHING and not step.blocked:
+        return None  # said at once, for this holds of nearly every step
     extra = StepExtra(
         blocked=step.blocked,
         item=step.item,

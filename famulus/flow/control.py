@@ -103,13 +103,10 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     on.write_changes(fact.changes)
     nodes = tuple(node_id for node_id in on.graph.nodes if node_id in again)
     on.decide(d.Rearm(nodes, afresh=True, forced=(known.node_id,), seq=run.next_seq))
-    for node_id in nodes:
-        for failure in [step_id for step_id in run.failures if _is_of(step_id, node_id)]:
-            del run.failures[failure]
     if run.status is not RunStatus.PAUSED:
         on.set_status(RunStatus.RUNNING)
     on.start(known.node_id)
-    on.bring_up([n for n in nodes if n != known.node_id], outside=frozenset(on.graph.nodes) - frozenset(nodes))
+    on.bring_up([n for n in nodes if n != known.node_id], inside=frozenset(nodes))
 
 
 def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: StepId | None = None) -> None:
@@ -157,7 +154,7 @@ def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
         if on.run.status in RUN_ENDED:
             on.set_status(RunStatus.RUNNING)
         failing = frozenset(sources)
-        on.bring_up(nodes, outside=frozenset(on.graph.nodes) - frozenset(nodes) - failing)
+        on.bring_up(nodes, inside=frozenset(nodes) | failing)
         _start_again(on, nodes)
 
 
@@ -193,7 +190,3 @@ def _why_not_rerun(on: Deciding, known: StepState | None) -> str | None:
     if around:
         return f"the step lies in a loop; run it again from its controller {around[0]}"
     return None
-
-
-def _is_of(step_id: StepId, node_id: NodeId) -> bool:
-    return str(step_id) == node_id or step_id.startswith((f"{node_id}[", f"{node_id}#"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, Arrivals, JoinProgress
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 REASON_CHARACTERS: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """How a node comes to its successors."""
 
     source: NodeId
@@ -97,8 +96,9 @@ class Deciding:
         run = self.run
         if run.status not in (RunStatus.RUNNING, RunStatus.WAITING):
             return
-        is_to_begin = TimerKey(TimerKind.START, StepId("")) in run.timers
-        waits = is_to_begin or (bool(run.live) and not run.active and not run.pending_joins)
+        waits = (bool(run.live) and not run.active and not run.pending_joins) or (
+            bool(run.timers) and TimerKey(TimerKind.START, StepId("")) in run.timers
+        )
         status = RunStatus.WAITING if waits else RunStatus.RUNNING
         if run.status is not status:
             self.set_status(status)
@@ -185,7 +185,8 @@ class Deciding:
         calls = dict(self.calls)
         self.calls.clear()
         # Whether a round is over depends on what else is decided: innermost loops last but before those around them.
-        for target in sorted(dict.fromkeys((*coming, *calls)), key=self.run.place_of_turn):
+        targets = dict.fromkeys((*coming, *calls))
+        for target in sorted(targets, key=self.run.place_of_turn) if self.run.rounds else targets:
             if self.run.step_of(target) is None:
                 self.arrive(target, coming.get(target, {}), calls.get(target, {}))
 
@@ -193,11 +194,13 @@ class Deciding:
         """How a node that has ended comes to its successors, and how those come that it stands in for."""
         fired = {delivery.route.target for delivery in deliveries if delivery.route.source == node_id}
         self.note_unneeded(node_id)
-        gathers = {gather for gather in self.graph.successors(node_id) if node_id in self.graph.scatters_of(gather)}
-        has_items = self.run.step_id_of(node_id) in self.run.batches
-        targets = [t for t in self.run.targets(node_id) if not (has_items and t in gathers)]
+        targets: Sequence[NodeId] = self.run.targets(node_id)
+        if self.run.batches and self.run.step_id_of(node_id) in self.run.batches:
+            # Its gather hears of it when its items have ended.
+            targets = [target for target in targets if node_id not in self.graph.scatters_of(target)]
         own = Way(node_id, otherwise, fired, targets)
-        return [own, *self.ways_behind(self.stood_for(node_id), otherwise, deliveries)]
+        stood_for = self.stood_for(node_id)
+        return [own, *self.ways_behind(stood_for, otherwise, deliveries)] if stood_for else [own]
 
     def ways_behind(self, stood_for: Sequence[NodeId], otherwise: Arrival, deliveries: Sequence[Delivery]) -> list[Way]:
         fired: defaultdict[NodeId, set[NodeId]] = defaultdict(set)
@@ -216,6 +219,8 @@ class Deciding:
     def stood_for(self, node_id: NodeId) -> list[NodeId]:
         """The failed nodes that wait for what this one gives: those it is the fallback of, and so on."""
         found: list[NodeId] = []
+        if node_id not in self.graph.fallback_for:
+            return found
         left = [node_id]
         while left:
             for caller in self.graph.fallback_for.get(left.pop(), ()):
@@ -288,12 +293,12 @@ class Deciding:
         self.record(step, status=StepStatus.SKIPPED, blocked=blocked, reason=reason, ended_at=self.at)
         self.event("step.skipped", self.about(step, reason=reason))
 
-    def bring_up(self, nodes: Iterable[NodeId], *, outside: AbstractSet[NodeId]) -> None:
+    def bring_up(self, nodes: Iterable[NodeId], *, inside: AbstractSet[NodeId]) -> None:
         """Let nodes that were armed anew know how those outside have come to them, and start them if that is enough."""
         ways = Ways(self.run)
         for node_id in nodes:
             for source in self.run.predecessors(node_id):
-                if source not in outside:
+                if source in inside:
                     continue
                 arrival = ways.arrival(source, node_id)
                 if arrival is not None:

@@ -66,21 +66,28 @@ def put(run: RunState, step: StepState) -> None:
         run.started += step.status is not StepStatus.SKIPPED
     else:
         _count(run, before, -1)
-    _forget_join(run, step.step_id)
-    run.forced.discard(step.node_id)
+    if step.step_id in run.join_nodes:
+        _forget_join(run, step.step_id)
+    if run.forced:
+        run.forced.discard(step.node_id)
     if step.status is StepStatus.FAILED and step.item is None:
         run.failures.setdefault(step.step_id)
-    elif before is not None or step.is_live:
+    elif run.failures and (before is not None or step.is_live):
         run.failures.pop(step.step_id, None)
+    if step.wake_at is not None or run.timers:
+        _note_timer(run, step)
+    if step.batch is not None:
+        _note_batch(run, step)
+    if step.item is not None:
+        _note_item(run, step)
+
+
+def _note_timer(run: RunState, step: StepState) -> None:
     key = TimerKey(TimerKind.STEP, step.step_id)
     if step.is_live and step.wake_at is not None:
         run.timers[key] = step.wake_at
     else:
         run.timers.pop(key, None)
-    if step.batch is not None:
-        _note_batch(run, step)
-    if step.item is not None:
-        _note_item(run, step)
 
 
 def complete(run: RunState, step: StepState) -> None:
@@ -141,7 +148,8 @@ def _count(run: RunState, step: StepState, by: int) -> None:
     run.live += by
     if step.is_active:
         run.active += by
-    _count_busy(run, step.node_id, by)
+    if run.graph.loops:
+        _count_busy(run, step.node_id, by)
 
 
 def _count_busy(run: RunState, node_id: NodeId, by: int) -> None:
@@ -171,11 +179,22 @@ def _turn(run: RunState, step: StepState) -> None:
 
 
 def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
+    if decision.afresh:
+        for failure in [step_id for step_id in run.failures if _is_of(run, step_id, decision.nodes)]:
+            del run.failures[failure]
     forget(run, decision.nodes)
     if decision.afresh:
         for node_id in decision.nodes:
             run.generations[node_id] = run.generations.get(node_id, 0) + 1
     run.forced.update(decision.forced)
+
+
+def _is_of(run: RunState, step_id: StepId, nodes: Iterable[NodeId]) -> bool:
+    """Whether a step that has failed is one of these nodes, or an item of one."""
+    step = run.steps.get(step_id)
+    if step is not None:
+        return step.node_id in nodes
+    return any(step_id.startswith((f"{node_id}[", f"{node_id}#")) for node_id in nodes)
 
 
 def forget(run: RunState, nodes: Iterable[NodeId]) -> None:

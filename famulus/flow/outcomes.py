@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from famulus.flow.batches import BatchProgress
     from famulus.flow.state import StepState
-    from famulus.ids import NodeId, StepId
+    from famulus.ids import StepId
 
 
 def due(on: Deciding, step_id: StepId, attempt: int) -> StepState | None:
@@ -90,11 +90,10 @@ def succeed(on: Deciding, known: StepState, fact: f.StepSucceeded) -> None:
     if turn:
         _stop_round(on, known)
     on.write_changes(fact.changes)
-    outside = frozenset(on.graph.nodes) - on.graph.loops[known.node_id].body if turn else frozenset()
     record_success(on, known, fact, deliveries)
     on.write_deliveries(deliveries)
     if turn:
-        _begin_round(on, known, deliveries, outside - {known.node_id})
+        _begin_round(on, known, deliveries)
     else:
         on.settle(on.ways_of(known.node_id, Arrival.DEAD, deliveries))
     on.end_if_nothing_is_live()
@@ -210,16 +209,18 @@ def _is_at_limit(on: Deciding, known: StepState, fact: f.StepSucceeded) -> bool:
 
 def _stop_round(on: Deciding, known: StepState) -> None:
     """Nothing of the body may still be under way; only what a loop was entered by besides its controller can be."""
+    if not on.run.busy.get(known.node_id):
+        return
     body = on.graph.loops[known.node_id].body
     for step in [step for step in on.run.steps.values() if step.is_live and step.node_id in body]:
         on.cancel(step, "another round has begun")
 
 
-def _begin_round(on: Deciding, known: StepState, deliveries: Sequence[Delivery], outside: frozenset[NodeId]) -> None:
+def _begin_round(on: Deciding, known: StepState, deliveries: Sequence[Delivery]) -> None:
     loop = on.graph.loops[known.node_id]
     fired = {delivery.route.target for delivery in deliveries}
-    entries = [node_id for node_id in on.graph.nodes if node_id in loop.entries] if loop.entries else []
-    on.bring_up([node_id for node_id in on.graph.nodes if node_id in loop.body], outside=outside)
+    on.bring_up(loop.in_order, inside=loop.inside)
+    entries = [node_id for node_id in loop.in_order if node_id in loop.entries]
     on.settle([Way(known.node_id, Arrival.DEAD, fired, (*entries, *(fired - loop.body)))])
 
 

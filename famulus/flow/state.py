@@ -161,17 +161,17 @@ class RunState:
 
     def step_id_of(self, node_id: NodeId) -> StepId:
         """The id of a node's step as things stand: in the present round of the loops that it lies in."""
+        names = self.graph.step_names
+        name = names.get(node_id, node_id) if names else node_id
         if not self.graph.loops and not self.generations:
-            return StepId(node_id)
+            return StepId(name)
         around = self.graph.loops_around(node_id)
-        places = [f"{controller}[{self.rounds.get(controller, 0)}]" for controller in around]
+        places = [f"{names.get(controller, controller)}[{self.rounds.get(controller, 0)}]" for controller in around]
         if node_id in self.graph.loops:
-            name = f"{node_id}[{self.rounds.get(node_id, 0) + 1}]"
+            name = f"{name}[{self.rounds.get(node_id, 0) + 1}]"
         elif around:
-            name = f"{node_id}[{self.rounds.get(around[-1], 0)}]"
+            name = f"{name}[{self.rounds.get(around[-1], 0)}]"
             places.pop()
-        else:
-            name = node_id
         generation = self.generations.get(node_id)
         if generation:
             name = f"{name}#{generation + 1}"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from famulus.blueprint.model import Node, NodeConfig
 from famulus.flow.batches import batch_id_of, items_key
 from famulus.flow.inputs import resolve
-from famulus.ids import StepId
 
 if TYPE_CHECKING:
     from famulus.flow.batches import BatchSpec
@@ -54,8 +53,8 @@ def input_of(run: RunState, step: StepState) -> Any:
         items = run.context.get(items_key(batch_id_of(step)))
         return items[step.item] if isinstance(items, Sequence) and step.item < len(items) else None
     if step.node_id in run.graph.compensations and not node.inputs:
-        undone = run.compensations.get(StepId(step.step_id.partition("~")[2]))
-        return None if undone is None else undone.output
+        outputs = (each.output for each in run.compensations.values() if each.undo_step_id == step.step_id)
+        return next(outputs, None)
     return resolve(run, node)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from famulus.blueprint import ABSENT, Blueprint, parse_blueprint
 from famulus.builder import Flow
 from famulus.engine.reading import RunView
-from famulus.errors import FamulusError, RunCancelledError, RunFailedError
+from famulus.errors import CommandRefusedError, RunCancelledError, RunEndedError, RunFailedError
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.ids import RunId
 from famulus.nodes import Registry
@@ -29,15 +29,6 @@ AnyBlueprint: TypeAlias = Blueprint | Flow | Mapping[str, Any] | str | bytes
 
 RUN_ID: Final = "run"
 BY: Final = "test"
-
-
-class CommandRefusedError(FamulusError):
-    """What a test asked of its run was refused; the run is as it was."""
-
-    def __init__(self, command: str, reason: str) -> None:
-        super().__init__(f"{command} was refused: {reason}")
-        self.command = command
-        self.reason = reason
 
 
 @asynccontextmanager
@@ -321,11 +312,11 @@ class TestRun:
         await self.settle()
         for fact in self._record.facts[seen:]:
             if fact.type == "command.refused":
-                raise CommandRefusedError(command, str(fact.data.get("reason")))
+                raise CommandRefusedError(RUN_ID, command, fact.data.get("reason"))
         for dead_letter in self._stage.bus.dead_letters[buried:]:
-            raise CommandRefusedError(command, dead_letter.reason)
+            raise CommandRefusedError(RUN_ID, command, dead_letter.reason)
         if self.has_ended and len(self._record.facts) == seen:
-            raise CommandRefusedError(command, f"the run has ended: it is {self.status}")
+            raise RunEndedError(RUN_ID, str(self.status), command=command)
         return self
 
     def _assert(self, step_status: StepStatus, run_status: RunStatus, steps: Sequence[str]) -> None:

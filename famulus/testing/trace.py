@@ -21,17 +21,9 @@ _DAY: Final = 86_400
 
 
 def trace_of(runs: RecordedRuns) -> str:
-    depths: dict[str, int] = {}
-    lines = []
-    for fact in runs.facts:
-        if fact.run_id not in depths:
-            depths[fact.run_id] = _depth(runs, fact, depths)
-            if depths[fact.run_id]:
-                birth = runs.runs[RunId(fact.run_id)].birth
-                lines.append(f"{clock_text(fact.at)}  {INDENT * depths[fact.run_id]}child run of {birth.blueprint_id}")
-        indent = INDENT * depths[fact.run_id]
-        lines.append(f"{clock_text(fact.at)}  {indent}{' '.join(_told(runs, fact))}".rstrip())
-    return "\n".join(lines)
+    lines = list(_lines(runs))
+    width = max((len(time) for time, _ in lines), default=0)
+    return "\n".join(f"{time:>{width}}  {text}".rstrip() for time, text in lines)
 
 
 def clock_text(seconds: float) -> str:
@@ -47,6 +39,19 @@ def duration_text(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{seconds:g} s"
     return clock_text(seconds)
+
+
+def _lines(runs: RecordedRuns) -> Iterator[tuple[str, str]]:
+    """Time and text of each."""
+    depths: dict[str, int] = {}
+    for fact in runs.facts:
+        time = clock_text(fact.at)
+        if fact.run_id not in depths:
+            depths[fact.run_id] = _depth(runs, fact, depths)
+            if depths[fact.run_id]:
+                birth = runs.runs[RunId(fact.run_id)].birth
+                yield time, f"{INDENT * depths[fact.run_id]}child run of {birth.blueprint_id}"
+        yield time, f"{INDENT * depths[fact.run_id]}{' '.join(_told(runs, fact))}"
 
 
 def _depth(runs: RecordedRuns, fact: Fact, depths: dict[str, int]) -> int:

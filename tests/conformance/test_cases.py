@@ -10,7 +10,9 @@ from conformance.case import Case, LintCase
 from conformance.cases import (
     batches,
     context,
+    corners,
     edges,
+    examples,
     failure,
     fields,
     inputs,
@@ -42,6 +44,8 @@ MODULES = (
     waits,
     status,
     mixed,
+    corners,
+    examples,
 )
 CASES: Mapping[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {case.claim}": case for module in MODULES for case in module.CASES

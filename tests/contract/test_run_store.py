@@ -555,6 +555,16 @@ async def test_a_run_that_is_taken_over_at_once_after_it_was_closed_stays_open(
     assert birth.run_id in await open_runs(await backend.run_store(namespace), birth.partition)
 
 
+async def test_a_run_that_has_ended_is_open_until_a_commit_closes_it(run_store: RunStore) -> None:
+    birth = a_birth(partition=10)
+    await run_store.commit(a_commit(birth, counter=1, first=True, status="completed"))
+    assert await open_runs(run_store, 10) == {birth.run_id}
+
+    await run_store.commit(a_commit(birth, counter=2, status="completed", closes=True))
+
+    assert await open_runs(run_store, 10) == set()
+
+
 async def test_a_dormant_run_is_not_open_and_is_loaded_as_any_other(run_store: RunStore) -> None:
     birth = a_birth(partition=8)
     first = a_commit(birth, counter=1, first=True, steps=[a_step()])

@@ -2,19 +2,22 @@
 
 Blocks are marked by a comment on the line before them: `<!-- file: hello.py -->` is a file of the page,
 `<!-- run: hello.json RUN_ID INPUT -->` the context at the end of a run of it, `<!-- printed by: hello.py -->` what a
-client of a worker prints, and `<!-- compiles -->` is code that is compiled and not run.
+script prints, beside a worker if it is a client of one, and `<!-- compiles -->` is code that is compiled and not run.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, get_args
 
 import click
 import pytest
@@ -25,6 +28,8 @@ from support.world import World
 from famulus import blueprint
 from famulus.blueprint import lint_document
 from famulus.cli.program import COMMANDS, main
+from famulus.engine.commands import Command
+from famulus.flow.status import RUN_ENDED
 from famulus.nodes import Registry
 from famulus.settings import Settings, variable_of
 
@@ -38,6 +43,12 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#([^)\s]*))?\)")
 FIRST_PAGES = (ROOT / "README.md", ROOT / "docs/tutorial/first-workflow.md")
 OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK"}
 """Read by the command line, and by the tests."""
+
+ADDRESS = "http://127.0.0.1:6066"
+"""Of the worker that a documented client talks to."""
+SCRIPT_SECONDS = 60
+NUMBERED = re.compile(r"\d\d-.*\.md")
+"""The pages of the tutorial that go on with one example."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -74,6 +85,37 @@ def documented_runs() -> list[DocumentedRun]:
         if block.mark.startswith("run: ")
         for name, run_id, given in [block.mark.removeprefix("run: ").split(" ", 2)]
     ]
+
+
+@dataclass(frozen=True)
+class PrintingScript:
+    page: Path
+    name: str
+    printed: str
+    files: dict[str, str]
+    """Those of the page; in the tutorial also those of the pages before it."""
+    scripts: frozenset[str]
+    """The files that print something."""
+
+
+def printing_scripts() -> list[PrintingScript]:
+    found = []
+    before: dict[str, str] = {}
+    scripts: set[str] = set()
+    for page in PAGES:
+        printed = {
+            block.mark.removeprefix("printed by: "): block.text
+            for block in blocks(page)
+            if block.mark.startswith("printed by: ")
+        }
+        files = files_of(page)
+        if NUMBERED.fullmatch(page.name):
+            files = before = before | files
+            scripts.update(printed)
+        found += [
+            PrintingScript(page, name, text, files, frozenset(scripts | {*printed})) for name, text in printed.items()
+        ]
+    return found
 
 
 def registry_of(files: dict[str, str], folder: Path, registry: Registry | None = None) -> Registry:
@@ -129,21 +171,48 @@ async def test_documented_run_ends_as_the_page_says(documented: DocumentedRun, t
     assert run.context == documented.context
 
 
-@pytest.mark.parametrize("name", ["client", "schedules"])
-async def test_documented_client_prints_what_the_page_says(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = ROOT / f"docs/howto/{name}.md"
-    (printed,) = [block for block in blocks(page) if block.mark.startswith("printed by: ")]
-    files = files_of(page)
-    text = files.pop(printed.mark.removeprefix("printed by: "))
-    async with open_site(tmp_path) as site:
-        registry_of(files, tmp_path, site.world.registry)
-        client: dict[str, Any] = {"__name__": "documented"}
-        exec(text.replace("http://127.0.0.1:6066", str(site.client.make_url("/"))), client)
-        await client["main"]()
+@pytest.mark.parametrize("script", printing_scripts(), ids=lambda script: f"{script.page.stem}-{script.name}")
+def test_documented_script_prints_what_the_page_says(script: PrintingScript, tmp_path: Path) -> None:
+    for name, text in script.files.items():
+        (tmp_path / name).write_text(text)
 
-    assert capsys.readouterr().out == printed.text
+    if ADDRESS in script.files[script.name]:
+        printed = asyncio.run(printed_beside_a_worker(script, tmp_path))
+    else:
+        printed = printed_by([sys.executable, script.name], tmp_path)
+
+    assert printed == script.printed
+
+
+async def printed_beside_a_worker(script: PrintingScript, folder: Path) -> str:
+    """The worker has what the other files of the page mark, and their blueprints."""
+    async with open_site(folder) as site:
+        for module in modules_of(script, folder):
+            site.world.registry.add_module(module)
+        for name, text in script.files.items():
+            if name.endswith(".json"):
+                await site.world.push(json.loads(text))
+        path = folder / script.name
+        path.write_text(path.read_text().replace(ADDRESS, str(site.client.make_url(""))))
+        return await asyncio.to_thread(printed_by, [sys.executable, script.name], folder)
+
+
+def printed_by(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SCRIPT_SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def modules_of(script: PrintingScript, folder: Path) -> list[ModuleType]:
+    """The modules of the page that are no scripts, imported as a worker in that folder imports them."""
+    names = [name.removesuffix(".py") for name in script.files if name.endswith(".py") and name not in script.scripts]
+    sys.path.insert(0, str(folder))
+    try:
+        return [importlib.import_module(name) for name in names]
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("name", ["order", "poll", "letter"])
@@ -250,18 +319,29 @@ def test_every_command_is_in_the_reference() -> None:
 
 
 def test_every_code_of_a_dead_letter_is_in_the_reference() -> None:
-    page = (ROOT / "docs/reference/records.md").read_text()
-    sources = "".join(path.read_text() for path in (ROOT / "famulus/engine").glob("*.py"))
+    page = (ROOT / "docs/reference/records.md").read_text().partition("## Dead letters")[2]
+    sources = "".join(path.read_text() for path in (ROOT / "famulus/engine").rglob("*.py"))
 
     assert set(re.findall(r'code="(\w+)"', sources)) == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
 
 def test_every_event_is_in_the_reference() -> None:
     page = (ROOT / "docs/reference/events.md").read_text()
-    source = (ROOT / "famulus/flow/advance.py").read_text()
-    expected = set(re.findall(r'event\("([a-z_.]+)"', source)) | {"run.completed", "run.failed", "run.cancelled"}
+    folders = (ROOT / "famulus/flow", ROOT / "famulus/engine")
+    sources = "".join(path.read_text() for folder in folders for path in sorted(folder.rglob("*.py")))
+    recorded = set(re.findall(r'\b(?:event|RecordEvent)\(\s*f?"([a-z_.]+(?:\{[^"]*)?)"', sources))
+    by_status = {each for each in recorded if "{" in each}
+    assert by_status == {"run.{status.value}", "step.{fact.status.value}"}
+    named = {"step.sleeping", "step.waiting", *(f"run.{status}" for status in RUN_ENDED)}
+    expected = recorded - by_status | named
 
     assert set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE)) == expected
+
+
+def test_every_command_to_a_run_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/records.md").read_text()
+
+    assert {name for name in (each.__name__.lower() for each in get_args(Command)) if f"`{name}`" not in page} == set()
 
 
 def test_every_code_of_the_linter_is_in_the_reference() -> None:

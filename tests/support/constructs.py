@@ -1,8 +1,8 @@
-"""Random blueprints of all constructs: tasks that fail, diamonds, joins, loops, batches, maps, waits, child runs, undoing.
+"""Random blueprints of all constructs: tasks that fail, diamonds, joins, loops, batches, waits, child runs, undoing.
 
-Built from blocks one behind another, so that what a run comes to does not depend on what runs first: the same blueprint
-must give the same report on every stack. Nodes do what their params say, in the heart alone (`ConstructPlay`) as well as
-in a worker (`IMPLEMENTATIONS`).
+Built from blocks one behind another, so that what a run comes to does not depend on what runs first: the same
+blueprint must give the same report on every stack. Nodes do what their params say, in the heart alone
+(`ConstructPlay`) as well as in a worker (`IMPLEMENTATIONS`).
 """
 
 from __future__ import annotations

@@ -58,10 +58,38 @@ async def gather(ctx: NodeContext) -> Any:
 async def gated(ctx: NodeContext) -> str:
     """Wait until the gate that the params name is open."""
     count(ctx)
-    gate = FILE.with_name(ctx.params["gate"])
-    while not gate.exists():  # noqa: ASYNC110 - opened by another process
-        await asyncio.sleep(0.02)
+    await _opened(ctx.params["gate"])
     return ctx.node_id
+
+
+@node("tests.at_gate")
+async def at_gate(ctx: NodeContext) -> Any:
+    """Give the input, a number, back. From `params.from` on it waits at the gate `half`."""
+    count(ctx)
+    await asyncio.sleep(random.uniform(*SOME_SECONDS))
+    if ctx.input >= ctx.params.get("from", 20):  # an item of a scatter has no params
+        await _opened("half")
+    return ctx.input
+
+
+@node("tests.round")
+async def next_round(ctx: NodeContext) -> int:
+    """Count the rounds of a loop. The one that `params.gate_at` names waits at the gate `half`."""
+    count(ctx)
+    number = (await ctx.get("round", 0)) + 1
+    if number == ctx.params["gate_at"]:
+        await _opened("half")
+    await ctx.set("round", number)
+    return int(number)
+
+
+@node("tests.flaky")
+async def flaky(ctx: NodeContext) -> int:
+    """Fail so many attempts as the params say."""
+    count(ctx)
+    if ctx.attempt <= ctx.params["fails"]:
+        raise ValueError("as told")
+    return ctx.attempt
 
 
 @node("tests.unserialisable")
@@ -74,3 +102,9 @@ async def unserialisable(ctx: NodeContext) -> object:
 async def raising(ctx: NodeContext) -> None:
     count(ctx)
     raise ValueError("as told")
+
+
+async def _opened(gate: str) -> None:
+    file = FILE.with_name(gate)
+    while not file.exists():  # noqa: ASYNC110 - opened by another process
+        await asyncio.sleep(0.02)

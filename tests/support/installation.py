@@ -77,6 +77,7 @@ class Installation:
     folder: Path
     name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:12]}")
     workers: list[Worker] = field(default_factory=list)
+    blueprints: Sequence[Mapping[str, Any]] = BLUEPRINTS
 
     @property
     def jobs(self) -> str:
@@ -108,7 +109,7 @@ class Installation:
         """Make the topics, larger records than Kafka's default allowed, the tables and the blueprints."""
         blueprints = self.folder / "blueprints"
         blueprints.mkdir()
-        for document in BLUEPRINTS:
+        for document in self.blueprints:
             (blueprints / f"{document['id']}.json").write_text(json.dumps(document))
         settings = settings_of(self.environment)
         await migrate_schema(settings)
@@ -137,8 +138,8 @@ class Installation:
         """For the report of a failed test."""
         return [(worker.name, worker.log_tail()) for worker in self.workers]
 
-    def open_gate(self) -> None:
-        (self.folder / "gate").touch()
+    def open_gate(self, name: str = "gate") -> None:
+        (self.folder / name).touch()
 
     # -- records -----------------------------------------------------------------------------------------------------
 

@@ -186,7 +186,7 @@ def comparable(heart: Heart, run: RunState) -> dict[str, Any]:
             step["wake_at"] = None  # the time of a retry that has come is not recorded
     shown["timers"] = {key: at for key, at in shown["timers"].items() if at > heart.time}
     shown["busy"] = {node_id: count for node_id, count in shown["busy"].items() if count}
-    shown["context"] = {key: value for key, value in shown["context"].items()}
+    shown["context"] = dict(shown["context"])
     for batch in shown["batches"].values():
         batch.next_index = 0
     if run.status in RUN_ENDED:

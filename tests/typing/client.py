@@ -7,7 +7,7 @@ from typing import Any
 
 from famulus.blueprint import Blueprint
 from famulus.builder import Flow, Value, each, first_of, flow, on, step, task, when, workflow
-from famulus.client import EventView, Famulus, Run, RunFailedError, RunView
+from famulus.client import CommandOutcome, EventView, Famulus, Run, RunFailedError, RunView
 
 made: Flow = (
     flow("f").node("a", uses="x", timeout=timedelta(seconds=1)).fan_out(step("b", uses="y"), step("c", uses="y"))
@@ -29,7 +29,12 @@ async def use() -> dict[str, Any]:
         async for event in here.run(view.summary.run_id).events(after=3):
             known: EventView = event
             print(known.seq)
-        await run.cancel(reason="enough", by="ada")
+        outcome: CommandOutcome = await run.resume("ask", output={"n": 1}, action="yes", by="ada")
+        await run.signal("go", [1], command_id="c1")
+        await run.limit("each", max_concurrency=2, tolerated_failures="5%")
+        forked: Run = await run.fork("d", context={"n": 2})
+        print(outcome, (await forked.query("n")).context["n"], [step.items async for step in run.steps()])
+        await run.cancel(reason="enough", by="ada", grace_seconds=3)
         for each in await here.list(status="failed"):
             print(each.run_id)
         try:

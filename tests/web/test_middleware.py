@@ -50,7 +50,7 @@ async def test_only_our_routes_exist(site: Site) -> None:
     assert {resource.canonical for resource in web.web_app.router.resources()} == {
         "/",
         "/runs/{run_id}",
-        "/runs/{run_id}/cancel",
+        *(f"/runs/{{run_id}}/{command}" for command in ("cancel", "pause", "resume", "retry", "unpause")),
         "/schedules",
         "/schedules/{schedule_id}",
         "/schedules/{schedule_id}/pause",

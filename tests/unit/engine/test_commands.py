@@ -601,3 +601,66 @@ async def test_a_forked_run_is_the_same_for_its_next_owner() -> None:
 
         view = await world.ended("f")
         assert (view.summary.status, outputs(view)["w"]) == ("completed", 1)
+
+
+ALL_KINDS = blueprint(
+    "all kinds",
+    {
+        "items": {"uses": "echo", "inputs": "list"},
+        "map": {"uses": "map", "params": {"uses": "double"}},
+        "body": "count",
+        "loop": {"uses": "loop-controller", "params": {"condition": "cel: context.n < 3"}},
+        "again": {"uses": "echo", "inputs": "list"},
+        "scatter": {"uses": "batch-scatter", "params": {"workerUsesKey": "double", "gatherNodeId": "gather"}},
+        "gather": {"uses": "batch-gather", "params": {"gatherNodeId": "gather"}},
+        "end": "echo",
+    },
+    ("items", "map"),
+    ("map", "body"),
+    ("body", "loop"),
+    ("loop", "body", {"action": "continue"}),
+    ("loop", "again", {"action": "break"}),
+    ("again", "scatter"),
+    ("scatter", "gather"),
+    ("gather", "end"),
+)
+
+
+def count_up(ctx: ThreadContext) -> int:
+    number = int(ctx.get("n", 0)) + 1
+    ctx.set("n", number)
+    return number
+
+
+@pytest.mark.parametrize("rerun", [None, "again"])
+@pytest.mark.parametrize("step", ["items", "map", "loop", "again", "scatter", "gather", "end"])
+async def test_a_fork_from_any_step_comes_to_the_same_end(step: str, rerun: str | None) -> None:
+    def double(input: int) -> int:
+        return input * 2
+
+    async with Controlled(double=double, count=count_up) as world:
+        await world.starts(ALL_KINDS, {"list": [1, 2, 3]})
+        old = await world.ended("r")
+        await eventually(lambda: not world.handling)
+        if rerun is not None:
+            await world.order("rerun", step_id=rerun)
+            old = await world.ended("r")
+
+        view = await fork(world, step)
+
+        assert view.summary.status == "completed"
+        assert (outputs(view), view.context) == (outputs(old), old.context)
+        assert outputs(view)["end"] == [2, 4, 6]
+        later = await world.reader.steps(RunId("f"), limit=1000)
+        assert len({each.step_id for _, each in later}) == len(later)
+
+
+async def test_a_fork_from_inside_a_loop_is_refused() -> None:
+    async with Controlled(double=echo, count=count_up) as world:
+        await world.starts(ALL_KINDS, {"list": [1]})
+        await world.ended("r")
+
+        await world.send({"type": "fork", "run_id": "f", "from_run": "r", "from_step": "body"}, key="f")
+
+        await eventually(lambda: bool(world.bus.dead_letters))
+        assert "fork from its controller 'loop'" in world.bus.dead_letters[0].reason

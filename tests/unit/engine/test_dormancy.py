@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -292,6 +293,44 @@ async def test_a_run_whose_owner_dies_while_it_wakes_up_is_woken_by_the_next_one
         await world.take_over("w2")
 
         assert statuses(await world.ended("r"))["after"] == "completed"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["before it was made", "after it was made"])
+@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("name", ["commit", "load", "fired"])
+async def test_a_run_that_sleeps_and_waits_survives_a_crash_at_each_call_of_the_store(
+    name: str, number: int, *, lost: bool
+) -> None:
+    document = blueprint(
+        "both",
+        {"nap": {"uses": "sleep", "params": {"duration": 250}}, "ask": WAITING["nodes"][1], "after": "echo"},
+        ("nap", "ask"),
+        ("ask", "after"),
+    )
+    async with a_world() as world:
+        await world.push(document)
+        crashed, calls = asyncio.Event(), 0
+
+        def die(called: str) -> None:
+            nonlocal calls
+            calls += called == name
+            if calls == number and not crashed.is_set():
+                crashed.set()
+                world.machine.freeze()
+
+        world.machine.on_call = die
+        world.machine.answers_are_lost = lost
+        await world.start("both", "r")
+        await signal(world, "r")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(crashed.wait(), 0.8)
+        await world.crash(world.engines[0])
+
+        await world.take_over("w2")
+
+        view = await world.ended("r", within=5.0)
+        assert statuses(view) == {"nap": "completed", "ask": "completed", "after": "completed"}
+        await eventually(lambda: _no_timers(world))
 
 
 async def test_a_timer_of_a_run_that_does_not_exist_is_removed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -113,6 +114,26 @@ def test_a_rerun_runs_a_step_and_everything_behind_it_as_new_steps(seed: int) ->
     assert run.run.context["k"] == 1
 
 
+@SEEDS
+def test_a_failed_step_that_is_run_again_does_not_fail_the_run(seed: int) -> None:
+    world = World("b")
+    run = played(
+        {"a": "x", "b": "x", "c": "x"},
+        ("a", "b"),
+        ("b", "c"),
+        functions={"x": world},
+        random=Random(seed),
+        crashes=True,
+    )
+    assert run.run.status == "failed"
+    world.broken.clear()
+
+    ask(run, f.RerunRequested, step_id=StepId("b"), changes={})
+
+    assert (run.run.status, run.run.first_failure) == ("completed", None)
+    assert run.heart.reloaded().first_failure is None
+
+
 def test_a_run_that_fails_fast_cancels_its_other_branches() -> None:
     run = played(
         {"a": "x", "b": "x", "w": "wait"},
@@ -191,8 +212,6 @@ def test_a_failed_compensation_keeps_no_other_from_being_done() -> None:
 
 
 def test_a_run_that_starts_too_many_steps_fails_and_says_so() -> None:
-    from dataclasses import replace
-
     run = Play(
         played({"w": "wait", "a": "x", "b": "x"}, ("w", "a"), ("w", "b"), functions={}).heart.graph, {"x": World()}
     )

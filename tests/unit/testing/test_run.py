@@ -11,7 +11,7 @@ from support.world import blueprint
 
 from famulus import testing
 from famulus.builder import flow
-from famulus.errors import BlueprintError, RunFailedError
+from famulus.errors import BlueprintError, CommandRefusedError, RunFailedError
 from famulus.nodes import NodeContext, Registry, Result, ThreadContext
 
 CHAIN = blueprint("chain", {"a": "a", "b": "b"}, ("a", "b"))
@@ -59,14 +59,14 @@ async def test_stubs_stand_in_for_implementations_and_for_nodes() -> None:
 
 async def test_functions_are_called_as_a_worker_calls_them() -> None:
     def thread(amount: int, ctx: ThreadContext) -> int:
-        ctx.set("seen", True)
+        ctx.set("seen", "yes")
         return amount + 1
 
     async def task(ctx: NodeContext) -> Any:
         return [ctx.input, await ctx.get("seen")]
 
     async with testing.run(CHAIN, nodes={"a": thread, "b": task}, input={"_inputs.a": {"amount": 41}}) as run:
-        assert await run.result() == {"a": 42, "b": [42, True], "seen": True}
+        assert await run.result() == {"a": 42, "b": [42, "yes"], "seen": "yes"}
 
 
 async def test_what_is_not_stubbed_comes_from_the_registry() -> None:
@@ -165,7 +165,7 @@ async def test_resume_chooses_by_its_action() -> None:
 async def test_a_refused_command_raises_and_changes_nothing() -> None:
     async with testing.run(WAITING, nodes={"ship": 1, "remind": 1}) as run:
         await run.settle()
-        with pytest.raises(testing.CommandRefusedError, match="resume was refused"):
+        with pytest.raises(CommandRefusedError, match="refuses resume"):
             await run.resume("ship", 5)
 
         run.assert_waits("sleep")
@@ -250,10 +250,10 @@ async def test_trace_reads_as_a_story() -> None:
         await run.finish()
 
     assert run.trace().splitlines() == [
-        "00:00:00.000  run                  started",
-        "00:00:00.000  charge               retrying (attempt 2) after 5 s: OSError: away",
-        '00:00:05.000  charge               completed (attempt 2) -> {"ok": true}',
-        "00:00:05.000  nap                  sleeping until 1d 00:00:05.000",
+        "   00:00:00.000  run                  started",
+        "   00:00:00.000  charge               retrying (attempt 2) after 5 s: OSError: away",
+        '   00:00:05.000  charge               completed (attempt 2) -> {"ok": true}',
+        "   00:00:05.000  nap                  sleeping until 1d 00:00:05.000",
         '1d 00:00:05.000  nap                  completed -> {"ok": true}',
         "1d 00:00:05.000  run                  completed",
     ]
