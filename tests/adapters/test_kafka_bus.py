@@ -81,6 +81,16 @@ async def test_a_job_arrives_in_the_partition_that_was_told(topics: Topics, run_
     assert topics.bus.partition_of(RunId(run_id)) == told
 
 
+@pytest.mark.parametrize("beyond", [0, 3, 5])
+async def test_an_item_goes_to_the_partition_of_its_key_or_beyond_it(topics: Topics, beyond: int) -> None:
+    home = topics.bus.partition_of(RunId("run-1/7"))  # its topic has as many partitions
+
+    await (await topics.bus.send_item("run-1/7", b"item", beyond=beyond))
+
+    arrived = await topics.first(topics.items, partition=(home + beyond) % 5)
+    assert (arrived.key, arrived.value) == (b"run-1/7", b"item")
+
+
 async def test_a_dead_letter_keeps_the_record_and_says_why(topics: Topics) -> None:
     headers = (("a", b"1"), ("a", b"2"), ("nothing", None))
 
