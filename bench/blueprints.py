@@ -60,12 +60,66 @@ def diamond(name: str) -> JsonObject:
     }
 
 
+def mapped(name: str) -> JsonObject:
+    """As many items as the input has."""
+    return {
+        "id": name,
+        "nodes": [{"id": "all", "uses": "map", "inputs": "items", "params": {"uses": "noop"}}],
+        "edges": [],
+    }
+
+
+def loop(name: str) -> JsonObject:
+    """As many rounds as `left` of the input says."""
+    return {
+        "id": name,
+        "nodes": [
+            {"id": "begin", "uses": "noop"},
+            {"id": "again", "uses": "loop-controller", "params": {"condition": "left"}},
+            {"id": "work", "uses": "round"},
+        ],
+        "edges": [
+            {"source": "begin", "target": "again"},
+            {"source": "again", "target": "work", "action": "continue"},
+            {"source": "work", "target": "again"},
+        ],
+    }
+
+
+def nest(name: str) -> JsonObject:
+    """A blueprint that runs itself, as deep as `depth` of the input says."""
+    child = {"blueprintId": name, "inputs": {"depth": "depth"}}
+    return {
+        "id": name,
+        "nodes": [{"id": "down", "uses": "descend"}, {"id": "child", "uses": "subflow", "params": child}],
+        "edges": [{"source": "down", "target": "child", "action": "deeper"}],
+    }
+
+
+def waiting(name: str) -> JsonObject:
+    """A node, and then nothing before somebody says so."""
+    return {
+        "id": name,
+        "nodes": [{"id": "ask", "uses": "noop"}, {"id": "answer", "uses": "wait"}],
+        "edges": [{"source": "ask", "target": "answer"}],
+    }
+
+
+def sleeping(name: str, until: float) -> JsonObject:
+    """Nothing before a time, in seconds since the Unix epoch."""
+    return {"id": name, "nodes": [{"id": "nap", "uses": "sleep", "params": {"until": until}}], "edges": []}
+
+
 BLUEPRINTS: Final = {
     "chain10": chain("chain10", 10),
     "fan10": fan("fan10", 10),
     "diamond": diamond("diamond"),
     "fan100": fan("fan100", 100),
     "bigchain10": chain("bigchain10", 10, uses="big50k"),
+    "map": mapped("map"),
+    "loop": loop("loop"),
+    "nest": nest("nest"),
+    "waiting": waiting("waiting"),
 }
 NODES_OF_A_RUN: Final = {"chain10": 10, "fan10": 12, "diamond": 3, "fan100": 102, "bigchain10": 10}
 """How many nodes a run executes; of the diamond's two branches it takes one."""

@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from bench.site import Site, new_namespace, report
 from bench.worker_process import WorkerProcess
 from famulus.connect import open_stores
 from famulus.ids import RunId
-from famulus.ports import RunHead, RunStore
+from famulus.ports import BlueprintStore, RunHead, RunStore
 
 POLL_SECONDS: Final = 0.1
 IDLE_POLL_SECONDS: Final = 0.005
@@ -46,6 +46,8 @@ class Plan:
     app: str
     loop: str
     bound_seconds: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of the workers, beside what the site says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +58,13 @@ class Scene:
     producer: Any
     topic: str
     runs: RunStore
+    blueprints: BlueprintStore
     exec_log: Path
 
-    async def start(self, run_ids: Sequence[RunId], blueprint: str) -> float:
+    async def start(self, run_ids: Sequence[RunId], blueprint: str, given: Mapping[str, Any] | None = None) -> float:
         """Produce the starts of all runs in one go; returns when that began."""
-        records = [
-            (json.dumps({"run_id": run_id, "blueprint_id": blueprint}).encode(), run_id.encode()) for run_id in run_ids
-        ]
+        about = {"blueprint_id": blueprint} if given is None else {"blueprint_id": blueprint, "input": given}
+        records = [(json.dumps({"run_id": run_id, **about}).encode(), run_id.encode()) for run_id in run_ids]
         began = time.time()
         sent = [await self.producer.send(self.topic, value, key=key) for value, key in records]
         await asyncio.gather(*sent)
@@ -102,14 +104,14 @@ class Scene:
 
 async def measure_throughput(site: Site, plan: Plan, case: str, *, runs: int) -> dict[str, Any]:
     """Start many runs at once: mostly queueing, so the latency is that of a full system."""
-    async with _scene(site, plan) as scene:
-        await _warm_up(scene, case, runs=max(5, min(20, runs // 10)))
-        run_ids = _new_runs(runs)
-        worker_cpu, server_cpu, others = scene.worker_cpu(), _server_cpu(site), _cpu_of_others(scene, site)
+    async with open_scene(site, plan) as scene:
+        await warm_up(scene, case, runs=max(5, min(20, runs // 10)))
+        run_ids = new_runs(runs)
+        worker_cpu, server_cpu, others = scene.worker_cpu(), _server_cpu(site), cpu_of_others(scene, site)
         watched = time.monotonic()
         began = await scene.start(run_ids, case)
         ended = await scene.ends(run_ids, seconds=plan.bound_seconds)
-        others = (_cpu_of_others(scene, site) - others) / (time.monotonic() - watched)
+        others = (cpu_of_others(scene, site) - others) / (time.monotonic() - watched)
         worker_cpu = scene.worker_cpu() - worker_cpu
         server_cpu = {name: round(cpu - server_cpu[name], 2) for name, cpu in _server_cpu(site).items()}
         executions = scene.executions(run_ids)
@@ -117,8 +119,8 @@ async def measure_throughput(site: Site, plan: Plan, case: str, *, runs: int) ->
         problems = sum(worker.problems() for worker in scene.workers)
 
     completed = [head for head in ended.values() if head.status == "completed"]
-    latencies = sorted((_end(head) - began) * 1000 for head in completed)
-    last = time.time() if len(ended) < runs else max(_end(head) for head in ended.values())
+    latencies = sorted((end_of(head) - began) * 1000 for head in completed)
+    last = time.time() if len(ended) < runs else max(end_of(head) for head in ended.values())
     wall, nodes = last - began, executions.total()
     return {
         "case": case,
@@ -132,7 +134,7 @@ async def measure_throughput(site: Site, plan: Plan, case: str, *, runs: int) ->
         "wall_s": round(wall, 3),
         "nodes_per_s": round(nodes / wall, 1),
         "runs_per_s": round(len(completed) / wall, 1),
-        **_percentiles(latencies),
+        **percentiles(latencies),
         "worker_cpu_s": round(worker_cpu, 2),
         "worker_cpu_ms_per_step": round(worker_cpu * 1000 / max(nodes, 1), 3),
         "server_cpu_s": server_cpu,
@@ -145,20 +147,20 @@ async def measure_throughput(site: Site, plan: Plan, case: str, *, runs: int) ->
 async def measure_idle(site: Site, plan: Plan, *, runs: int) -> dict[str, Any]:
     """One run of ten steps at a time, on a system that does nothing else."""
     latencies = []
-    async with _scene(site, plan) as scene:
+    async with open_scene(site, plan) as scene:
         for number in range(-IDLE_WARM_UP_RUNS, runs):
-            run_ids = _new_runs(1)
+            run_ids = new_runs(1)
             began = await scene.start(run_ids, "chain10")
             ended = await scene.ends(run_ids, seconds=IDLE_RUN_SECONDS, poll=IDLE_POLL_SECONDS)
             if number >= 0:
-                latencies += [(_end(head) - began) * 1000 for head in ended.values()]
+                latencies += [(end_of(head) - began) * 1000 for head in ended.values()]
             await asyncio.sleep(IDLE_PAUSE_SECONDS)
     latencies.sort()
     return {
         "case": "idle-chain10",
         "runs": runs,
         "not_finished": runs - len(latencies),
-        **_percentiles(latencies),
+        **percentiles(latencies),
         "min_ms": round(latencies[0], 1) if latencies else None,
         "max_ms": round(latencies[-1], 1) if latencies else None,
     }
@@ -168,12 +170,12 @@ async def measure_memory(site: Site, plan: Plan) -> dict[str, Any]:
     """Resident memory of one worker after each ten thousand steps of a hundred thousand."""
     samples = []
     not_finished = 0
-    async with _scene(site, plan) as scene:
-        await _warm_up(scene, "chain10", runs=20)
+    async with open_scene(site, plan) as scene:
+        await warm_up(scene, "chain10", runs=20)
         pid = scene.workers[0].pid
         samples.append({"steps": 0, "rss_mb": round(memory_mb(pid, peak=False), 1)})
         for number in range(1, MEMORY_SAMPLES + 1):
-            run_ids = _new_runs(MEMORY_RUNS)
+            run_ids = new_runs(MEMORY_RUNS)
             await scene.start(run_ids, "chain10")
             not_finished += MEMORY_RUNS - len(await scene.ends(run_ids, seconds=plan.bound_seconds))
             samples.append({"steps": number * MEMORY_RUNS * 10, "rss_mb": round(memory_mb(pid, peak=False), 1)})
@@ -191,7 +193,7 @@ async def measure_memory(site: Site, plan: Plan) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _scene(site: Site, plan: Plan) -> AsyncIterator[Scene]:
+async def open_scene(site: Site, plan: Plan) -> AsyncIterator[Scene]:
     namespace = new_namespace()
     exec_log = site.folder / f"{namespace}.tsv"
     settings = site.settings(namespace)
@@ -203,7 +205,7 @@ async def _scene(site: Site, plan: Plan) -> AsyncIterator[Scene]:
                 app=plan.app,
                 loop=plan.loop,
                 folder=site.folder,
-                environment=site.worker_environment(namespace, exec_log),
+                environment={**site.worker_environment(namespace, exec_log), **plan.environment},
             )
             stack.push_async_callback(worker.stop)
             workers.append(worker)
@@ -213,17 +215,24 @@ async def _scene(site: Site, plan: Plan) -> AsyncIterator[Scene]:
         producer: Any = AIOKafkaProducer(bootstrap_servers=site.servers["KAFKA_BROKERS"], acks="all", linger_ms=2)
         stack.push_async_callback(producer.stop)
         await producer.start()
-        yield Scene(workers=workers, producer=producer, topic=settings.jobs_topic, runs=stores.runs, exec_log=exec_log)
+        yield Scene(
+            workers=workers,
+            producer=producer,
+            topic=settings.jobs_topic,
+            runs=stores.runs,
+            blueprints=stores.blueprints,
+            exec_log=exec_log,
+        )
 
 
-async def _warm_up(scene: Scene, case: str, *, runs: int) -> None:
-    run_ids = _new_runs(runs)
+async def warm_up(scene: Scene, case: str, *, runs: int) -> None:
+    run_ids = new_runs(runs)
     await scene.start(run_ids, case)
     await scene.ends(run_ids, seconds=WARM_UP_SECONDS)
     await asyncio.sleep(0.5)
 
 
-def _new_runs(count: int) -> list[RunId]:
+def new_runs(count: int) -> list[RunId]:
     return [RunId(uuid.uuid4().hex) for _ in range(count)]
 
 
@@ -231,17 +240,17 @@ def _server_cpu(site: Site) -> dict[str, float]:
     return {name: cpu_seconds(pid) for name, pid in site.server_pids.items()}
 
 
-def _cpu_of_others(scene: Scene, site: Site) -> float:
+def cpu_of_others(scene: Scene, site: Site) -> float:
     """What belongs to neither workers nor servers nor this client: it takes from what is measured."""
     return busy_seconds() - scene.worker_cpu() - sum(_server_cpu(site).values()) - time.process_time()
 
 
-def _end(head: RunHead) -> float:
+def end_of(head: RunHead) -> float:
     assert head.ended_at is not None
     return head.ended_at
 
 
-def _percentiles(latencies: Sequence[float]) -> dict[str, float | None]:
+def percentiles(latencies: Sequence[float]) -> dict[str, float | None]:
     """Nearest rank, of sorted milliseconds."""
     if not latencies:
         return {"p50_ms": None, "p95_ms": None, "p99_ms": None}

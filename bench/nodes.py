@@ -11,7 +11,7 @@ import os
 import time
 from typing import Any
 
-from famulus.nodes import NodeContext, node
+from famulus.nodes import NodeContext, Result, node
 
 _LOG = os.open(os.environ["EXEC_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT) if "EXEC_LOG" in os.environ else None
 _BIG = "x" * 50 * 1024
@@ -47,3 +47,21 @@ async def pause(ctx: NodeContext) -> dict[str, Any]:
     _mark(ctx)
     await asyncio.sleep(ctx.params.get("ms", 10) / 1000)
     return {"ms": ctx.params.get("ms", 10)}
+
+
+@node("round")
+async def count_rounds(ctx: NodeContext) -> int:
+    """One round of a loop: `left` counts down."""
+    _mark(ctx)
+    left = int(await ctx.get("left")) - 1
+    await ctx.set("left", left)
+    return left
+
+
+@node("descend")
+async def descend(ctx: NodeContext) -> Result:
+    """Take the way to one level deeper, until `depth` has counted down."""
+    _mark(ctx)
+    depth = int(await ctx.get("depth")) - 1
+    await ctx.set("depth", depth)
+    return Result(depth, action="deeper" if depth else "back")

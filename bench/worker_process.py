@@ -66,6 +66,12 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def metric(self, name: str) -> float:
+        """What `/metrics` says, of a worker with FAMULUS_PROMETHEUS."""
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
     async def wait_ready(self) -> None:
         """Return once the worker has partitions. Raises `WorkerError`."""
         deadline = time.monotonic() + READY_SECONDS

@@ -281,7 +281,7 @@ class Runs:
         session = Session(self._services, tenure, birth, partition, run, seals={}, unborn=True)
         self._sessions[start.run_id] = session
         self._counts["started"] += 1
-        return session.note(RunStarted(at=now, not_before=start.start_at))
+        return session.note(RunStarted(at=now, not_before=start.start_at, by=start.by))
 
     async def _load(self, run_id: RunId, partition: int) -> Session | None:
         """Read a run from its rows and set going what is due of it. One that has ended is not kept in memory."""

@@ -98,12 +98,15 @@ def _run_started(on: Deciding, fact: f.RunStarted) -> None:
     if on.run.steps or on.run.next_seq:
         return
     blueprint = on.graph.blueprint
+    told = {"blueprint": blueprint.id, "version": blueprint.version}
+    if fact.by:
+        told["by"] = fact.by[:REASON_CHARACTERS]
     if fact.not_before is not None and fact.not_before > fact.at:
-        on.event("run.scheduled", {"blueprint": blueprint.id, "version": blueprint.version, "at": fact.not_before})
+        on.event("run.scheduled", {**told, "at": fact.not_before})
         on.write(NOT_BEFORE, fact.not_before)
         on.set_status(RunStatus.WAITING)
         return
-    on.event("run.started", {"blueprint": blueprint.id, "version": blueprint.version})
+    on.event("run.started", told)
     suspensions.begin(on)
 
 

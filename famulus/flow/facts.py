@@ -33,6 +33,8 @@ class RunStarted:
     at: float
     not_before: float | None = None
     """The run is to wait until then."""
+    by: str | None = None
+    """Who started it, if that was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
+PATIENCE_SECONDS: Final = 60.0
 START: Final = 1_767_225_600.0
 """2026-01-01T00:00:00Z: a time that can be read in a trace, and that is the same every time."""
 
@@ -87,11 +88,11 @@ class Pace:
         self,
         clock: VirtualClock,
         *,
-        busy: Callable[[], bool],
+        busy: Callable[[], str],
         progress: Callable[[], int],
-        patience_seconds: float = 60.0,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        """`busy`: whether code of a node is at work; `progress`: a number that grows while a run goes on."""
+        """`busy`: what code is at work, empty if none; `progress`: a number that grows while a run goes on."""
         self._clock = clock
         self._busy = busy
         self._progress = progress
@@ -109,11 +110,12 @@ class Pace:
             before = self._progress()
             if not await stand_still() and self._progress() != before:
                 continue
-            if not self._busy():
+            busy = self._busy()
+            if not busy:
                 return
             now = loop.time()
             if now - began > self._patience_seconds:
-                raise TimeoutError(f"a node has been at work for {self._patience_seconds:g} s of real time")
+                raise TimeoutError(f"{busy}: at work for more than {self._patience_seconds:g} s of real time")
             await asyncio.sleep(_LOOK_SECONDS)
             now = loop.time()
             self._clock.move_to(self._clock.now() + now - seen)

@@ -20,6 +20,7 @@ from famulus.flow.status import STEP_ENDED, RunStatus, StepStatus
 from famulus.flow.waiting import ForSignal, ForWebhook
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry, Result
+from famulus.testing.clock import PATIENCE_SECONDS
 from famulus.testing.facts import RunRecord
 from famulus.testing.registry import StubbedRegistry
 from famulus.testing.run import AnyBlueprint, as_blueprint
@@ -112,6 +113,7 @@ async def crash_test(
     answers: Mapping[str, Any] | None = None,
     ignore: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> CrashReport:
     """Run the blueprint again and again, with a crash at another place each time, and tell what went wrong.
 
@@ -127,6 +129,7 @@ async def crash_test(
         input=dict(input or {}),
         answers=dict(answers or {}),
         options=dict(options or {}),
+        patience=patience,
     )
     calm = await _Trial(script, "in peace").perform()
     twice = await _Trial(script, "every record twice", doubled=True).perform()
@@ -159,6 +162,7 @@ class _Script:
     input: Mapping[str, Any]
     answers: Mapping[str, Any]
     options: Mapping[str, Any]
+    patience: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,7 @@ class _Trial:
         nodes = self.script.nodes()
         registry = StubbedRegistry(self.script.registry)
         register(registry, nodes)
-        self.stage = Stage(registry, doubled=self.doubled, options=self.script.options)
+        self.stage = Stage(registry, doubled=self.doubled, options=self.script.options, patience=self.script.patience)
         async with self.stage as stage:
             stage.attempt_begins = self._attempt_begins
             for each in self.script.blueprints:

@@ -13,6 +13,7 @@ from famulus.errors import CommandRefusedError, RunCancelledError, RunEndedError
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.ids import RunId
 from famulus.nodes import Registry
+from famulus.testing.clock import PATIENCE_SECONDS
 from famulus.testing.facts import Fact, RunRecord
 from famulus.testing.gate import Gate
 from famulus.testing.registry import StubbedRegistry
@@ -40,18 +41,20 @@ async def run(
     registry: Registry | None = None,
     children: Sequence[AnyBlueprint] = (),
     options: Mapping[str, Any] | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[TestRun]:
     """Start a run in memory; it stands still until it is told to go on.
 
     `nodes` names implementations, or nodes by their id: see `famulus.testing.stubs` for what may stand there. What it
     does not name is taken from the registry. `children` are the blueprints that subflows start; `options` are fields
-    of `famulus.engine.engine.EngineOptions`. Raises `BlueprintError`.
+    of `famulus.engine.engine.EngineOptions`. Raises `BlueprintError`. When code of nodes is at work for more seconds of
+    real time than the patience, whatever lets the run go on raises `TimeoutError`.
     """
     known = StubbedRegistry(registry)
     given = dict(nodes or {})
     register(known, given)
     parsed = [as_blueprint(each) for each in (blueprint, *children)]
-    async with Stage(known, options=options) as stage:
+    async with Stage(known, options=options, patience=patience) as stage:
         for each in parsed:
             await stage.register(with_stubs(each, given, known))
         test_run = TestRun(stage, parsed[0])

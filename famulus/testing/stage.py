@@ -24,11 +24,11 @@ from famulus.engine.reading import RunReader
 from famulus.errors import RetryableError
 from famulus.flow.state import RunState, StepState
 from famulus.flow.tasks import task_of
-from famulus.ids import RunId
+from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
 from famulus.ports import Record
 from famulus.testing.census import Family, begin_census, end_census
-from famulus.testing.clock import AT_WORK, AtWork, Pace, VirtualClock
+from famulus.testing.clock import AT_WORK, PATIENCE_SECONDS, AtWork, Pace, VirtualClock
 from famulus.testing.facts import RecordedRuns
 
 PARTITIONS: Final = 1
@@ -73,9 +73,9 @@ class Machine:
         """Awaited with the name of each call to a port, before it is made."""
         self.after: Hook = _nothing
         """The same, when it is done and its answer not yet there."""
-        self.at_work: set[asyncio.Task[Any]] = set()
+        self.at_work: dict[asyncio.Task[Any], StepId] = {}
         """Attempts that have their turn."""
-        self.in_line: set[asyncio.Task[Any]] = set()
+        self.in_line: dict[asyncio.Task[Any], StepId] = {}
         """Attempts that wait for theirs."""
 
     def kill(self) -> None:
@@ -83,21 +83,21 @@ class Machine:
         self.family.cancel()
 
     @contextmanager
-    def attempt(self) -> Iterator[Callable[[], None]]:
+    def attempt(self, step_id: StepId) -> Iterator[Callable[[], None]]:
         """Count an attempt that is in line, and at work from when the given function is called."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine is run by a task
-        self.in_line.add(task)
+        self.in_line[task] = step_id
 
         def is_at_work() -> None:
-            self.in_line.discard(task)
-            self.at_work.add(task)
+            self.in_line.pop(task, None)
+            self.at_work[task] = step_id
 
         try:
             yield is_at_work
         finally:
-            self.in_line.discard(task)
-            self.at_work.discard(task)
+            self.in_line.pop(task, None)
+            self.at_work.pop(task, None)
 
     async def through(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         await self._alive()
@@ -132,13 +132,23 @@ class Through:
 class Stage:
     """Use it as an async context manager; runs are started by `send`, as any producer starts them."""
 
-    def __init__(self, registry: Registry, *, doubled: bool = False, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        doubled: bool = False,
+        options: Mapping[str, Any] | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        """`patience`: for how many seconds of real time the code of nodes may be at work without a pause."""
         self.registry = registry
         self.doubled = doubled
         """Every record is delivered twice."""
         self.options = {**OPTIONS, **(options or {})}
         self.clock = VirtualClock()
-        self.pace = Pace(self.clock, busy=self._is_busy, progress=lambda: self.runs.batches)
+        self.pace = Pace(
+            self.clock, busy=self._busy_with, progress=lambda: self.runs.batches, patience_seconds=patience
+        )
         self.runs = RecordedRuns(epoch=self.clock.start)
         self.joins = memory.MemoryJoins()
         self.bus = memory.MemoryBus(partitions=PARTITIONS, now=self.clock.now)
@@ -255,7 +265,7 @@ class Stage:
 
         async def watched(run: RunState, step: StepState, *, begun: Callable[[], None]) -> Any:
             AT_WORK.set(AtWork(self.clock, task_of(run, step).config.timeout_ms))  # an attempt has a task of its own
-            with machine.attempt() as is_at_work:
+            with machine.attempt(step.step_id) as is_at_work:
 
                 def noted() -> None:
                     is_at_work()
@@ -267,13 +277,13 @@ class Stage:
         vars(engine.executor)["attempt"] = watched
         return engine
 
-    def _is_busy(self) -> bool:
+    def _busy_with(self) -> str:
         machine = None if self._owner is None else self.machines[self._owner]
         if machine is None:
-            return False
-        if not machine.at_work:
-            return bool(machine.in_line)  # for a turn, which comes in real time
-        return any(not self.clock.has_asleep(task) for task in machine.at_work)
+            return ""
+        # Where none is at work, those in line wait for a turn, which comes in real time.
+        busy = machine.at_work or machine.in_line
+        return ", ".join(step_id for task, step_id in busy.items() if not self.clock.has_asleep(task))
 
     # -- the topic ---------------------------------------------------------------------------------------------------
 

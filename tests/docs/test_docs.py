@@ -235,6 +235,24 @@ def test_first_pages_hold_runs_and_clean_blueprints(page: Path, tmp_path: Path) 
             assert lint_document(text, implementations=implementations) == []
 
 
+def test_blueprints_of_the_tutorial_are_clean(tmp_path: Path) -> None:
+    last = max((script for script in printing_scripts() if NUMBERED.fullmatch(script.page.name)), key=_page_of)
+    for name, text in last.files.items():
+        (tmp_path / name).write_text(text)
+    registry = Registry()
+    for module in modules_of(last, tmp_path):
+        registry.add_module(module)
+    documents = {name: text for name, text in last.files.items() if name.endswith(".json")}
+    known = {json.loads(text)["id"] for text in documents.values()}
+    for name, text in documents.items():
+        issues = lint_document(text, implementations={*registry, "ask", "post", "rail", "steamer"}, blueprints=known)
+        assert issues == [], name
+
+
+def _page_of(script: PrintingScript) -> str:
+    return script.page.name
+
+
 @each_page
 def test_python_blocks_are_run_or_compile(page: Path) -> None:
     for block in blocks(page):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.world import blueprint
 
 from famulus import testing
+from famulus.adapters.memory import MemoryRunStore
+from famulus.engine.recovery import Recovery
 from famulus.engine.session import Session
+from famulus.ids import RunId
 from famulus.testing import Kind
+from famulus.testing.facts import RecordedRuns
 
 DIAMOND = blueprint(
     "diamond",
@@ -101,3 +107,41 @@ async def test_an_engine_that_starts_before_it_has_stored_is_found_out(monkeypat
     report = await testing.crash_test(DIAMOND, VALUES)
 
     assert not report.ok
+
+
+async def test_an_engine_that_forgets_what_it_has_recorded_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mistake: whoever loads a run reads none of the steps."""
+
+    async def without_steps(store: RecordedRuns, run_id: RunId) -> Any:
+        rows = await load(store, run_id)
+        return None if rows is None else replace(rows, steps=())
+
+    load = MemoryRunStore.load
+    monkeypatch.setattr(RecordedRuns, "load", without_steps, raising=False)
+    report = await testing.crash_test(DIAMOND, VALUES)
+
+    assert Kind.REPEATED in {finding.kind for finding in report.findings}
+    assert "though it was recorded" in str(report)
+
+
+async def test_an_engine_that_looks_after_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mistake: whoever takes over waits for records, and those were finished."""
+
+    async def nothing(recovery: Recovery) -> int:
+        return 0
+
+    monkeypatch.setattr(Recovery, "look_after_open_runs", nothing)
+    retried = blueprint("b", {"a": {"uses": "a", "config": {"maxRetries": 2, "retryDelay": 600_000}}})
+    report = await testing.crash_test(retried, lambda: {"a": testing.sequence(OSError("away"), 1)})
+
+    assert Kind.HANGS in {finding.kind for finding in report.findings}
+
+
+async def test_a_node_that_hangs_is_told() -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    report = await testing.crash_test(blueprint("b", {"a": "a"}), {"a": hangs}, patience=0.02)
+
+    assert {finding.kind for finding in report.findings} == {Kind.HANGS}
+    assert "a: at work" in str(report)

@@ -11,6 +11,7 @@ from support.world import blueprint
 
 from famulus import testing
 from famulus.builder import flow
+from famulus.engine.execution import ExecutionLimits
 from famulus.errors import BlueprintError, CommandRefusedError, RunFailedError
 from famulus.nodes import NodeContext, Registry, Result, ThreadContext
 
@@ -268,3 +269,22 @@ async def test_tasks_of_the_caller_stay_as_they_are() -> None:
     assert not mine.done()
     assert asyncio.get_running_loop().get_task_factory() is None
     mine.cancel()
+
+
+async def test_a_node_that_never_ends_is_named() -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async with testing.run(CHAIN, nodes={"a": hangs, "b": 1}, patience=0.05) as run:
+        with pytest.raises(TimeoutError, match="a: at work"):
+            await run.finish()
+
+
+async def test_with_one_slot_others_wait_in_line_while_one_lets_time_go_by() -> None:
+    document = blueprint("b", {"a": "slow", "b": "slow", "c": "slow"})
+    options = {"execution": ExecutionLimits(steps_per_run=1)}
+
+    async with testing.run(document, nodes={"slow": testing.takes("1h", 1)}, options=options) as run:
+        await run.finish()
+
+        assert run.now == pytest.approx(3 * 3600, abs=0.01)
