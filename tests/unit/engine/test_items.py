@@ -12,6 +12,7 @@ import pytest
 from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually, outputs
 
+from famulus import testing
 from famulus.engine.execution import ExecutionLimits
 from famulus.engine.reading import StepView
 from famulus.engine.records import parse_job
@@ -228,6 +229,23 @@ async def test_a_crash_at_any_call_leaves_the_same_end(*, doubled: bool, turns: 
 
     for after_calls in range(1, calls + 1):
         await _with_crash(after_calls, doubled=doubled, turns=turns)
+
+
+async def test_the_crash_test_for_blueprints_of_users_knows_items_that_are_spread() -> None:
+    document = spread(4, config={"maxRetries": 2, "retryDelay": 90_000})
+
+    def nodes() -> dict[str, Any]:
+        async def item(ctx: NodeContext) -> int:
+            if ctx.input == 2 and ctx.attempt == 1:
+                raise OSError("away")
+            return int(ctx.input * await ctx.get("factor"))
+
+        return {"give": give, "echo": echo, "item": item}
+
+    report = await testing.crash_test(document, nodes)
+
+    report.assert_ok()
+    assert report.status == "completed"
 
 
 async def test_a_record_that_was_lost_is_sent_again() -> None:
