@@ -58,6 +58,7 @@ class FamulusApp(faust.App):
     settings: Settings
     registry: Registry
     intake: Intake
+    item_intake: Intake
     engine: Engine
     reader: RunReader
     schedules: StartingBook
@@ -68,6 +69,7 @@ class FamulusApp(faust.App):
         self.settings = settings
         self.registry = registry
         self.intake = Intake(self._handle, concurrency=settings.intake_records, window=settings.intake_window)
+        self.item_intake = Intake(self._handle_item, concurrency=settings.intake_records, window=settings.intake_window)
         self._open = AsyncExitStack()
         self._likely_web_port = self.conf.web_port
         self.on_partitions_assigned.connect(self._take_over)
@@ -127,6 +129,7 @@ class FamulusApp(faust.App):
         self.bus = KafkaBus(
             lambda: getattr(self.producer, "_producer", None),
             jobs=settings.jobs_topic,
+            items=settings.items_topic,
             events=settings.events_topic,
             dead_letters=settings.dead_letters_topic,
             job_partitions=partitions[settings.jobs_topic],
@@ -184,6 +187,9 @@ class FamulusApp(faust.App):
     def _handle(self, record: Record) -> Any:
         return self.engine.handle(record)
 
+    def _handle_item(self, record: Record) -> Any:
+        return self.engine.handle_item(record)
+
     async def _take_over(self, *sent: Any, **_signal: Any) -> None:
         _app, assigned = sent
         jobs = self.settings.jobs_topic
@@ -197,10 +203,18 @@ class FamulusApp(faust.App):
             return
         self.engine.start_no_more()
         grace = self.settings.drain_seconds
-        left, _attempts = await asyncio.gather(self.intake.drain(grace), self.engine.steps.attempts.wait(grace))
+        steps, items = self.engine.steps.attempts, self.engine.items.attempts
+        left, _ = await asyncio.gather(
+            asyncio.gather(self.intake.drain(grace), self.item_intake.drain(grace)),
+            asyncio.gather(steps.wait(grace), items.wait(grace)),
+        )
         log.info(
             "drained",
-            extra={"action": "drained", "records_left": left, "attempts_left": len(self.engine.steps.attempts)},
+            extra={
+                "action": "drained",
+                "records_left": sum(left),
+                "attempts_left": len(steps) + len(items),
+            },
         )
 
     async def _reconcile(self) -> None:
@@ -241,6 +255,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         steps_of_run=settings.max_steps,
         rounds_of_loop=settings.max_rounds,
         items_at_once=settings.items_at_once,
+        item_patience_seconds=settings.item_patience_seconds,
         timer_in_memory_seconds=settings.timer_in_memory_seconds,
         timer_lookahead_seconds=settings.timer_lookahead_seconds,
         timer_poll_seconds=settings.timer_poll_seconds,

@@ -56,6 +56,7 @@ class Site:
             "FAMULUS_NAMESPACE": namespace,
             "FAMULUS_GROUP": namespace,
             "FAMULUS_JOBS_TOPIC": f"{namespace}.jobs",
+            "FAMULUS_ITEMS_TOPIC": f"{namespace}.items",
             "FAMULUS_EVENTS_TOPIC": f"{namespace}.events",
             "FAMULUS_DEAD_LETTERS_TOPIC": f"{namespace}.dead-letters",
             "FAMULUS_NODES": "bench.nodes",

@@ -76,6 +76,7 @@ async def run_variant(variant: str, options: argparse.Namespace) -> None:
     chains.bus = KafkaBus(
         lambda: app.producer._producer,  # noqa: SLF001 - faust offers no other way to it
         jobs=name,
+        items=name,
         events=name,
         dead_letters=name,
         job_partitions=counts[name],
@@ -105,7 +106,9 @@ async def run_variant(variant: str, options: argparse.Namespace) -> None:
 
 async def _seed(topic: str, options: argparse.Namespace, *, job_partitions: int) -> None:
     producer = await open_producer(options.brokers)
-    bus = KafkaBus(lambda: producer, jobs=topic, events=topic, dead_letters=topic, job_partitions=job_partitions)
+    bus = KafkaBus(
+        lambda: producer, jobs=topic, items=topic, events=topic, dead_letters=topic, job_partitions=job_partitions
+    )
     try:
         first = b"%d" % (options.length - 1)
         for sent in [await bus.send_job(RunId(f"run-{number}"), first) for number in range(options.chains)]:

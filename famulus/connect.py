@@ -126,7 +126,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
     """The topics of an installation; the jobs topic first."""
     return tuple(
         TopicSpec(name=name, partitions=settings.partitions, replication_factor=settings.replication_factor)
-        for name in (settings.jobs_topic, settings.events_topic, settings.dead_letters_topic)
+        for name in (settings.jobs_topic, settings.items_topic, settings.events_topic, settings.dead_letters_topic)
     )
 
 

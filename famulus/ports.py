@@ -446,6 +446,10 @@ class Bus(Protocol):
         """A record on the jobs topic with key `run_id`."""
         ...
 
+    async def send_item(self, key: str, value: bytes, *, beyond: int = 0) -> Awaitable[None]:
+        """A record on the items topic, on the partition of its key or so many beyond it, round and round."""
+        ...
+
     async def send_event(self, run_id: RunId, value: bytes) -> Awaitable[None]:
         """A record on the events topic with key `run_id`."""
         ...

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     # -- topics ------------------------------------------------------------------------------------------------------
     group: str = Field("famulus", description="consumer group, and the Faust application id")
     jobs_topic: str = "famulus.jobs"
+    items_topic: str = Field("famulus.items", description="items of a `map` with `spread`, for any worker")
     events_topic: str = "famulus.events"
     dead_letters_topic: str = "famulus.dead-letters"
     partitions: int = Field(8, ge=1, le=10_000, description="of topics that are created; others stay as they are")
@@ -81,6 +82,9 @@ class Settings(BaseSettings):
     max_steps: int = Field(100_000, ge=1, description="steps that one run may start; beyond that it fails")
     max_rounds: int = Field(10_000, ge=0, description="rounds of one loop; beyond that its controller fails")
     items_at_once: int = Field(256, ge=1, description="items under way of a batch that sets no limit of its own")
+    item_patience_seconds: float = Field(
+        60.0, gt=0, description="an item sent to other workers and not heard of for so long is sent again"
+    )
     max_subflow_depth: int = Field(16, ge=0, description="how deep child runs may be nested")
     reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
     timer_in_memory_seconds: float = Field(

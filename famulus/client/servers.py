@@ -65,6 +65,7 @@ async def open_bus(settings: Settings, *, client_id: str) -> AsyncIterator[Kafka
         yield KafkaBus(
             lambda: producer,
             jobs=settings.jobs_topic,
+            items=settings.items_topic,
             events=settings.events_topic,
             dead_letters=settings.dead_letters_topic,
             job_partitions=partitions[settings.jobs_topic],

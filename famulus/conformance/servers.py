@@ -182,6 +182,7 @@ class Servers:
                 "group": name,
                 "namespace": name,
                 "jobs_topic": f"{name}.jobs",
+                "items_topic": f"{name}.items",
                 "events_topic": f"{name}.events",
                 "dead_letters_topic": f"{name}.dead-letters",
                 "partitions": PARTITIONS,

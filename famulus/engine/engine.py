@@ -21,13 +21,15 @@ from famulus.engine.catalog import Catalog
 from famulus.engine.children import Children
 from famulus.engine.commands import Cancel, ChildNotice, Command
 from famulus.engine.execution import ExecutionLimits, Executor
+from famulus.engine.items import ItemOptions, ItemWorker
 from famulus.engine.joins import JoinDesk
-from famulus.engine.records import Fork, Job, Start, StepHint, TimerDueRecord, Wake, parse_job
+from famulus.engine.records import Fork, ItemNews, Job, Start, StepHint, TimerDueRecord, Wake, parse_job
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
 from famulus.engine.schedules import Schedules
 from famulus.engine.session import Session, SessionServices
+from famulus.engine.spreading import ItemDesk
 from famulus.engine.steps import StepRunner
 from famulus.engine.streaming import Watchers
 from famulus.engine.timers import NAP_SECONDS, Alarms, TimerDesk, TimerReader
@@ -115,6 +117,8 @@ class EngineOptions:
     """Steps that one run may start, those of loops and batches included; then it fails."""
     rounds_of_loop: int = 10_000
     """Rounds of one loop; then its controller fails."""
+    item_patience_seconds: float = 60.0
+    """An item that was sent to other workers is sent again when nothing was heard of it for so long."""
     items_at_once: int = 256
     """Items of a batch that are under way at the same time, where it sets no limit of its own."""
     timer_in_memory_seconds: float = 5.0
@@ -200,9 +204,32 @@ class Engine:
             watchers=Watchers(ports.bus, ports.progress),
             counts=self.counts,
         )
+        self.desk = ItemDesk(
+            ports.bus,
+            ports.clock,
+            built_ins,
+            patience_seconds=options.item_patience_seconds,
+            counts=self.counts,
+        )
+        self.items = ItemWorker(
+            self.executor,
+            store=ports.store,
+            catalog=self.catalog,
+            bus=ports.bus,
+            clock=ports.clock,
+            options=ItemOptions(
+                worker=options.worker,
+                max_record_bytes=options.max_record_bytes,
+                taken_seconds=options.taken_seconds,
+                handover_seconds=options.handover_seconds,
+                patience_seconds=options.item_patience_seconds,
+            ),
+            counts=self.counts,
+        )
         self.steps = StepRunner(
             self.runs,
             self.executor,
+            self.desk,
             clock=ports.clock,
             worker=options.worker,
             taken_seconds=options.taken_seconds,
@@ -265,10 +292,12 @@ class Engine:
     def start_no_more(self) -> None:
         """Let what runs come to its end, but start no step. What becomes due is left to the next owner, by its hint."""
         self.steps.start_no_more()
+        self.items.start_no_more()
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop for good. Attempts that do not end in time are cancelled; their steps stay due for the next owner."""
-        await self.steps.stop(grace_seconds)
+        await asyncio.gather(self.steps.stop(grace_seconds), self.items.stop(grace_seconds))
+        await self.executor.close()
         await self.children.stop()
         self.runs.let_go()
         for task in list(self._beginning):
@@ -339,6 +368,11 @@ class Engine:
             return self._handle_hint(record, job)
         return self._handle_later(record, job)
 
+    def handle_item(self, record: Record) -> Awaitable[None]:
+        """Handle one record of the items topic, from whatever partition. Errors as `handle`."""
+        self.counts["item_records"] += 1
+        return self.items.handle(record)
+
     def _handle_hint(self, record: Record, hint: StepHint) -> Awaitable[None] | None:
         """Most hints find their step in flight, or recorded: the owner starts successors itself."""
         if self.runs.has_ended(hint.run_id) or self.runs.is_asleep(hint.run_id):
@@ -387,6 +421,8 @@ class Engine:
                 task = self._due_attempt(session, job.step_id)
                 if task is not None:
                     await self._attend(job, record.partition, task)
+            case ItemNews(told=told):
+                await self.desk.record(session, told)
             case Wake():
                 return  # opening it has set going what is due
             case ChildNotice():

@@ -38,9 +38,7 @@ def given_up_by(graph: Graph, rows: RunRows) -> tuple[RunId, ...]:
 
 
 def _has_children(node: Node | None) -> bool:
-    return node is not None and (
-        node.uses == "subflow" or (node.uses == "map" and ("blueprintId" in node.params or "spread" in node.params))
-    )
+    return node is not None and (node.uses == "subflow" or (node.uses == "map" and "blueprintId" in node.params))
 
 
 def outputs_of(run: RunState, step: StepState) -> Mapping[str, str] | None:

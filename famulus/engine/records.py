@@ -6,6 +6,8 @@
     step      {"type": "step", "run_id": "...", "step_id": "...", "attempt": 1}            a hint: the step may be due
     wake      {"type": "wake", "run_id": "..."}                                     look after the run
     timer     {"type": "timer", "run_id": "...", "kind": "step", "step_id": "..."}         a hint: its time has come
+    taken     {"type": "taken", "run_id": "...", "step_id": "...", ...}            a worker has this item of a batch
+    outcome   {"type": "outcome", "run_id": "...", "step_id": "...", ...}          what it came to: `engine.spreading`
     command   {"type": "command", "command": "cancel", "run_id": "..."}                    `famulus.engine.commands`
     flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                      its adapter's job payload
 
@@ -25,6 +27,7 @@ from famulus.engine.commands import ChildNotice, Command, changes_to_context, pa
 from famulus.engine.fields import shown
 from famulus.engine.parents import Parent
 from famulus.engine.rows import encode, nests_too_deep
+from famulus.engine.spreading import ItemDue, ItemOutcome, ItemTaken, read_item
 from famulus.errors import BadRecordError
 from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import BlueprintId, RunId, StepId
@@ -66,6 +69,14 @@ class StepHint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemNews:
+    """What a worker tells of an item that it was sent."""
+
+    run_id: RunId
+    told: ItemTaken | ItemOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
     """Load the run if it is not in memory, and set going what is due of it."""
 
@@ -80,7 +91,7 @@ class TimerDueRecord:
     key: TimerKey
 
 
-Job: TypeAlias = Start | Fork | StepHint | Wake | TimerDueRecord | Command | ChildNotice
+Job: TypeAlias = Start | Fork | StepHint | ItemNews | Wake | TimerDueRecord | Command | ChildNotice
 
 
 def parse_job(value: bytes | None, *, max_bytes: int) -> Job:  # noqa: PLR0911  # a table of types
@@ -99,13 +110,25 @@ def parse_job(value: bytes | None, *, max_bytes: int) -> Job:  # noqa: PLR0911  
             return Wake(run_id=fields.run_id(document))
         case "timer":
             return _timer(document)
+        case "taken":
+            return _news(read_item(document, ItemTaken))
+        case "outcome":
+            return _news(read_item(document, ItemOutcome))
         case "command":
             return parse_command(document)
         case other:
             raise BadRecordError(
-                f"`type` is {shown(other)}, expected start, fork, step, wake, timer or command",
+                f"`type` is {shown(other)}, expected start, fork, step, wake, timer, taken, outcome or command",
                 code="unknown_record_type",
             )
+
+
+def parse_item(value: bytes | None, *, max_bytes: int) -> ItemDue:
+    """Read a value of the items topic. Raises `BadRecordError`."""
+    document = _document(value, max_bytes)
+    if document.get("type") != "item":
+        raise BadRecordError(f"`type` is {shown(document.get('type'))}, expected item", code="unknown_record_type")
+    return read_item(document, ItemDue)
 
 
 def start_record(
@@ -176,6 +199,10 @@ def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadRecordError(f"the value is {shown(document)}, expected a JSON object", code="not_an_object")
     return document
+
+
+def _news(told: ItemTaken | ItemOutcome) -> ItemNews:
+    return ItemNews(run_id=RunId(told.run_id), told=told)
 
 
 def _from_flowcraft(document: dict[str, Any]) -> Start:

@@ -19,10 +19,12 @@ from famulus.engine.seals import seals_for, visible_rows
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.tenure import Tenure
 from famulus.errors import BadRecordError, OwnershipLostError, RunNotFoundError
+from famulus.flow.batches import is_spread
 from famulus.flow.facts import RunStarted, StartRefused, StepUnparked
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
+from famulus.flow.tasks import task_of
 from famulus.ids import RunId, Stamp
 from famulus.ports import RunBirth, RunRows
 
@@ -322,10 +324,15 @@ class Runs:
         return session
 
     async def _unpark(self, session: Session) -> None:
-        """Set steps going again that were parked by a worker without their implementation."""
+        """Set steps going again that were parked by a worker without their implementation.
+
+        Items that are spread are tried on all workers again: another one than this may have it by now.
+        """
         run, now = session.run, self._services.clock.now()
         for step in list(run.steps.values()):
-            if step.status is StepStatus.PARKED and run.graph.node(step.node_id).uses in self._implementations:
+            if step.status is not StepStatus.PARKED:
+                continue
+            if task_of(run, step).uses in self._implementations or is_spread(run, step):
                 await session.report(StepUnparked(step_id=step.step_id, at=now))
 
     def _remember_ended(self, run_id: RunId) -> None:

@@ -12,6 +12,7 @@ from famulus.engine.backoff import Backoff
 from famulus.engine.execution import Executor
 from famulus.engine.runs import Runs
 from famulus.engine.session import Session
+from famulus.engine.spreading import ItemDesk
 from famulus.errors import RetryableError
 from famulus.flow.decisions import RunStep
 from famulus.flow.facts import Fact, StepTaken
@@ -29,6 +30,7 @@ class StepRunner:
         self,
         runs: Runs,
         executor: Executor,
+        items: ItemDesk,
         *,
         clock: Clock,
         worker: str,
@@ -38,6 +40,7 @@ class StepRunner:
         self.attempts = Attempts()
         self._runs = runs
         self._executor = executor
+        self._items = items
         self._clock = clock
         self._worker = worker
         self._taken_seconds = taken_seconds
@@ -58,7 +61,9 @@ class StepRunner:
         )
 
     def start_no_more(self) -> None:
+        """Also wait no longer for items that run elsewhere: what becomes of them is for the next owner."""
         self._leaving = True
+        self._items.wait_no_more()
 
     async def stop(self, grace_seconds: float) -> None:
         """Give running attempts some time to end, then cancel them; their steps stay due for the next owner."""
@@ -68,12 +73,15 @@ class StepRunner:
         for task in list(self._reports):
             task.cancel()
         await asyncio.gather(*self._reports, return_exceptions=True)
-        await self._executor.close()
+        await self._items.stop()
 
     async def _run(self, run_id: RunId, partition: int, due: RunStep) -> None:
         session = await self._session(run_id, partition)
         step = None if session is None else session.run.steps.get(due.step_id)
         if session is None or step is None or not step.is_due or step.attempt != due.attempt:
+            return
+        if self._items.sends(session.run, step):
+            await self._items.await_outcome(session.run, step)
             return
         timers: list[asyncio.TimerHandle] = []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from famulus.ids import BlueprintId, NodeId, StepId
 
 if TYPE_CHECKING:
-    from famulus.flow.state import StepState
+    from famulus.flow.state import RunState, StepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class BatchSpec:
     keep_going: bool = False
     """Once too many have failed, let the others run all the same (`batch-scatter`), rather than start no more."""
     spread: bool = False
-    """Each item is a run of one node, so that they run on all workers, not only on the owner of the run."""
+    """Items run on whichever worker, not only on the owner of the run."""
     retried_seq: int = -1
     """Items that failed or were cancelled before this place in the order of the run are tried once more."""
 
@@ -111,6 +111,12 @@ def tolerated(spec: BatchSpec) -> int:
 def batch_id_of(item: StepState) -> StepId:
     """The step that an item belongs to."""
     return StepId(item.step_id.rpartition("[")[0])
+
+
+def is_spread(run: RunState, step: StepState) -> bool:
+    """Whether the step is an item that runs on whichever worker."""
+    batch = None if step.item is None else run.batches.get(batch_id_of(step))
+    return batch is not None and batch.spec.spread
 
 
 def item_step_id(step_id: StepId, index: int) -> StepId:

@@ -34,10 +34,7 @@ class Task:
 
 
 def task_of(run: RunState, step: StepState) -> Task:
-    """What the step runs. An item of a `map` is tried as the node's config says; one of a `batch-scatter` once.
-
-    One that is spread is tried again by the run that it is.
-    """
+    """What the step runs. An item of a `map` is tried as the node's config says; one of a `batch-scatter` once."""
     node = run.graph.node(step.node_id)
     if step.item is None:
         return Task(node=node)
@@ -45,8 +42,7 @@ def task_of(run: RunState, step: StepState) -> Task:
     if batch is None:
         return Task(node=node)
     spec = batch.spec
-    is_tried_once = spec.gather is not None or spec.spread
-    config = NodeConfig() if is_tried_once else replace(node.config, fallback=None, compensate=None)
+    config = NodeConfig() if spec.gather is not None else replace(node.config, fallback=None, compensate=None)
     return Task(node=replace(node, uses=spec.uses, params=_params(spec), inputs=None, config=config))
 
 

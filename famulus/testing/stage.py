@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from famulus.adapters import memory
+from famulus.adapters.memory.bus import ITEMS
 from famulus.blueprint import Blueprint
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.reading import RunReader
@@ -304,7 +305,7 @@ class Stage:
     async def _handle(self, engine: Engine, record: Record) -> None:
         while True:
             try:
-                pending = engine.handle(record)
+                pending = (engine.handle_item if record.topic == ITEMS else engine.handle)(record)
                 if pending is not None:
                     await pending
             except RetryableError:

@@ -44,7 +44,12 @@ def create_app() -> faust.App:
     install(app)
     jobs = app.topic(TOPIC, **RAW_TOPIC)
     bus = KafkaBus(
-        lambda: app.producer._producer, jobs=TOPIC, events=TOPIC, dead_letters=f"{TOPIC}-dead", job_partitions=4
+        lambda: app.producer._producer,
+        jobs=TOPIC,
+        items=TOPIC,
+        events=TOPIC,
+        dead_letters=f"{TOPIC}-dead",
+        job_partitions=4,
     )
 
     def handle(record: Record) -> Any:

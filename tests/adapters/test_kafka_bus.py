@@ -25,18 +25,19 @@ class Topics:
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
-        self.jobs, self.events, self.dead_letters = (f"{uuid.uuid4().hex[:8]}-{name}" for name in "jed")
+        self.jobs, self.items, self.events, self.dead_letters = (f"{uuid.uuid4().hex[:8]}-{name}" for name in "jied")
 
     async def open(self) -> None:
         counts = await ensure_topics(
             self.brokers,
-            [TopicSpec(name=self.jobs, partitions=5)]
+            [TopicSpec(name=name, partitions=5) for name in (self.jobs, self.items)]
             + [TopicSpec(name=name, partitions=1) for name in (self.events, self.dead_letters)],
         )
         self.producer: Any = await open_producer(self.brokers)
         self.bus = KafkaBus(
             lambda: self.producer,
             jobs=self.jobs,
+            items=self.items,
             events=self.events,
             dead_letters=self.dead_letters,
             job_partitions=counts[self.jobs],
@@ -78,6 +79,16 @@ async def test_a_job_arrives_in_the_partition_that_was_told(topics: Topics, run_
     arrived = await topics.first(topics.jobs, partition=told)
     assert (arrived.key, arrived.value, arrived.headers) == (run_id.encode(), b"job", (("traceparent", b"00"),))
     assert topics.bus.partition_of(RunId(run_id)) == told
+
+
+@pytest.mark.parametrize("beyond", [0, 3, 5])
+async def test_an_item_goes_to_the_partition_of_its_key_or_beyond_it(topics: Topics, beyond: int) -> None:
+    home = topics.bus.partition_of(RunId("run-1/7"))  # its topic has as many partitions
+
+    await (await topics.bus.send_item("run-1/7", b"item", beyond=beyond))
+
+    arrived = await topics.first(topics.items, partition=(home + beyond) % 5)
+    assert (arrived.key, arrived.value) == (b"run-1/7", b"item")
 
 
 async def test_a_dead_letter_keeps_the_record_and_says_why(topics: Topics) -> None:
@@ -124,7 +135,7 @@ async def test_a_job_that_is_too_large_is_refused_for_good(topics: Topics) -> No
 
 
 async def test_a_producer_that_is_not_started_is_a_bus_that_is_away() -> None:
-    bus = KafkaBus(lambda: None, jobs="j", events="e", dead_letters="d", job_partitions=3)
+    bus = KafkaBus(lambda: None, jobs="j", items="i", events="e", dead_letters="d", job_partitions=3)
 
     with pytest.raises(BusUnavailableError):
         await bus.send_job(RunId("a"), b"job")

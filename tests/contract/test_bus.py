@@ -56,6 +56,17 @@ def test_partitions_are_those_of_kafkas_default_partitioner(length: int) -> None
     assert bus.partition_of(run_id) == (kafka_murmur2(run_id.encode()) & 0x7FFFFFFF) % 7
 
 
+async def test_an_item_goes_to_the_partition_of_its_key_or_beyond_it(bus: MemoryBus) -> None:
+    home = bus.partition_of(RunId("run-1/7"))
+
+    for beyond in range(5):
+        await (await bus.send_item("run-1/7", str(beyond).encode(), beyond=beyond))
+
+    places = {record.value: record.partition for records in bus.items for record in records}
+    assert places == {str(beyond).encode(): (home + beyond) % 4 for beyond in range(5)}
+    assert bus.take_job() is None
+
+
 async def test_an_event_goes_to_the_events(bus: MemoryBus) -> None:
     await (await bus.send_event(RunId("run-1"), b"{}"))
 

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from support.world import RealClock, World
+from support.world import RealClock, World, handler
 
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.errors import RetryableError
@@ -140,6 +140,7 @@ class FaultyWorld(World):
         """The process is gone: nothing of it goes out any more, and what it had in hand was not acknowledged."""
         self.machines[engine].freeze()
         await engine.steps.attempts.cancel_all()
+        await engine.items.attempts.cancel_all()
         for session in engine.runs._sessions.values():
             if session._writer is not None:
                 session._writer.cancel()
@@ -195,7 +196,7 @@ class FaultyWorld(World):
                 self._in_hand[task] = (record, owner)
             try:
                 if owner is not None:
-                    pending = owner.handle(record)
+                    pending = handler(owner, record)(record)
                     if pending is not None:
                         await pending
                     return

@@ -93,6 +93,7 @@ class Installation:
             "FAMULUS_NAMESPACE": self.name,
             "FAMULUS_GROUP": self.name,
             "FAMULUS_JOBS_TOPIC": self.jobs,
+            "FAMULUS_ITEMS_TOPIC": f"{self.name}.items",
             "FAMULUS_EVENTS_TOPIC": f"{self.name}.events",
             "FAMULUS_DEAD_LETTERS_TOPIC": f"{self.name}.dead",
             "FAMULUS_PARTITIONS": str(PARTITIONS),

@@ -21,6 +21,7 @@ from famulus.adapters.memory import (
     MemoryRunStore,
     MemoryScheduleStore,
 )
+from famulus.adapters.memory.bus import ITEMS
 from famulus.blueprint import parse_blueprint
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.reading import RunReader, RunView, is_ended
@@ -158,13 +159,17 @@ class World:
             owner = next((engine for engine in self.engines if record.partition in engine.partitions), None)
             try:
                 if owner is not None:
-                    pending = owner.handle(record)
+                    pending = handler(owner, record)(record)
                     if pending is not None:
                         await pending
                     return
             except RetryableError:
                 pass
             await asyncio.sleep(0.005)
+
+
+def handler(engine: Engine, record: Record) -> Callable[[Record], Awaitable[None] | None]:
+    return engine.handle_item if record.topic == ITEMS else engine.handle
 
 
 def statuses(view: RunView) -> dict[str, str]:

@@ -86,6 +86,7 @@ class KafkaBus:
         producer: Callable[[], AIOKafkaProducer | None],
         *,
         jobs: str,
+        items: str,
         events: str,
         dead_letters: str,
         job_partitions: int,
@@ -94,6 +95,7 @@ class KafkaBus:
     ) -> None:
         self._producer = producer
         self._jobs = jobs
+        self._items = items
         self._events = events
         self._dead_letters = dead_letters
         self._job_partitions = job_partitions
@@ -109,6 +111,9 @@ class KafkaBus:
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Awaitable[None]:
         return await self._send(self._jobs, run_id.encode(), value, headers)
+
+    async def send_item(self, key: str, value: bytes, *, beyond: int = 0) -> Awaitable[None]:
+        return await self._send(self._items, key.encode(), value, (), beyond=beyond)
 
     async def send_event(self, run_id: RunId, value: bytes) -> Awaitable[None]:
         return await self._send(self._events, run_id.encode(), value, ())
@@ -139,7 +144,9 @@ class KafkaBus:
         await acknowledgement
         return acknowledgement
 
-    async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> _Acknowledgement:
+    async def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, *, beyond: int = 0
+    ) -> _Acknowledgement:
         producer: Any = self._producer()
         if producer is None:
             raise BusUnavailableError(f"no record can go to topic {topic}: the producer is not started, or stopped")
@@ -148,7 +155,7 @@ class KafkaBus:
         partitions = producer.client.cluster.partitions_for_topic(topic)
         try:
             if partitions:
-                partition = None if key is None else _partition(key, len(partitions))
+                partition = None if key is None else (_partition(key, len(partitions)) + beyond) % len(partitions)
                 future = await producer.send(topic, value, key=key, partition=partition, headers=list(headers))
             else:
                 async with asyncio.timeout(self._handover_seconds):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from famulus.adapters.memory.murmur2 import partition_for
 from famulus.ports import Record
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
     from famulus.ids import RunId
+
+
+JOBS: Final = "jobs"
+ITEMS: Final = "items"
+"""Names of topics, in records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,8 @@ class MemoryBus:
     def __init__(self, *, partitions: int = 8, now: Callable[[], float] = time.time) -> None:
         self.jobs: tuple[list[Record], ...] = tuple([] for _ in range(partitions))
         """By partition; the offset of a record is its place."""
+        self.items: tuple[list[Record], ...] = tuple([] for _ in range(partitions))
+        """Of batches that are spread; handed out by `subscribe` as jobs are."""
         self.events: tuple[list[Record], ...] = tuple([] for _ in range(partitions))
         self.dead_letters: list[DeadLetter] = []
         self._now = now
@@ -48,6 +55,12 @@ class MemoryBus:
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Awaitable[None]:
         self.append_job(self.partition_of(run_id), run_id.encode(), value, headers=headers)
+        return _acknowledged()
+
+    async def send_item(self, key: str, value: bytes, *, beyond: int = 0) -> Awaitable[None]:
+        partition = (partition_for(key.encode(), len(self.items)) + beyond) % len(self.items)
+        record = Record(topic=ITEMS, partition=partition, offset=0, key=key.encode(), value=value)
+        self._append(self.items[partition], record)
         return _acknowledged()
 
     async def send_event(self, run_id: RunId, value: bytes) -> Awaitable[None]:
@@ -76,16 +89,12 @@ class MemoryBus:
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Record:
         """Put any record on the jobs topic, as a foreign producer may: of any key, on any partition."""
-        record = Record(
-            topic="jobs",
-            partition=partition,
-            offset=len(self.jobs[partition]),
-            key=key,
-            value=value,
-            headers=tuple(headers),
-            timestamp=self._now(),
-        )
-        self.jobs[partition].append(record)
+        record = Record(topic=JOBS, partition=partition, offset=0, key=key, value=value, headers=tuple(headers))
+        return self._append(self.jobs[partition], record)
+
+    def _append(self, records: list[Record], record: Record) -> Record:
+        record = replace(record, offset=len(records), timestamp=self._now())
+        records.append(record)
         # Who waits holds this very event; who comes later waits for the next one.
         self._arrival.set()
         self._arrival = asyncio.Event()
@@ -104,17 +113,19 @@ class MemoryBus:
         self._taken[partition] = offset
 
     async def subscribe(self, partitions: Collection[int] | None = None) -> AsyncIterator[Record]:
-        """Every job of the partitions (all of them by default) from the first on, then as they come, without end.
+        """Every job and item of the partitions (all of them by default) from the first on, then as they come, for ever.
 
-        Each subscription has its own offsets.
+        Each subscription has its own offsets. `Record.topic` tells which of the two a record is: `JOBS` or `ITEMS`.
         """
-        offsets = dict.fromkeys(range(len(self.jobs)) if partitions is None else partitions, 0)
+        wanted = range(len(self.jobs)) if partitions is None else partitions
+        logs = [(topic, partition) for topic in (self.jobs, self.items) for partition in wanted]
+        offsets = [0] * len(logs)
         while True:
             arrival = self._arrival
-            for partition in offsets:
-                while offsets[partition] < len(self.jobs[partition]):
-                    offsets[partition] += 1
-                    yield self.jobs[partition][offsets[partition] - 1]
+            for place, (topic, partition) in enumerate(logs):
+                while offsets[place] < len(topic[partition]):
+                    offsets[place] += 1
+                    yield topic[partition][offsets[place] - 1]
             await arrival.wait()
 
 

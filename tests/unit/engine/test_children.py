@@ -396,54 +396,6 @@ async def test_a_started_run_is_not_waited_for() -> None:
     assert heads[RunId("r1.call")][0].parent is None
 
 
-# -- spread items ------------------------------------------------------------------------------------------------------
-
-
-def spread(**config: Any) -> dict[str, Any]:
-    node = {"uses": "map", "params": {"uses": "item", "params": {"factor": 3}, "spread": True}, "config": config}
-    return blueprint("parent", {"begin": giving(list(range(40))), "call": node}, ("begin", "call"))
-
-
-async def test_spread_items_run_on_all_workers() -> None:
-    workers = set()
-
-    async def item(ctx: NodeContext) -> int:
-        return int(ctx.input * ctx.params["factor"])
-
-    async with FaultyWorld({**NODES, "item": item}) as world:
-        await world.push(spread())
-        first, second = world.engines[0], world.engine("w2")
-        world.rebalance({first: [0, 1], second: [2, 3]})
-        await world.start("parent", "r1")
-        run = await world.ended("r1")
-        for index in range(40):
-            child = await world.reader.show(RunId(f"r1.call:{index}"))
-            workers.add(child.steps[0].worker)
-        await nothing_is_open(world)
-
-    assert outputs(run)["call"] == [3 * number for number in range(40)]
-    assert workers == {"w1", "w2"}
-
-
-async def test_a_spread_item_is_tried_again_by_its_own_run() -> None:
-    tried = []
-
-    async def item(ctx: NodeContext) -> Any:
-        tried.append((ctx.input, ctx.attempt, ctx.run_id))
-        if ctx.input == 1:
-            raise ValueError("boom")
-        return ctx.input
-
-    async with World({**NODES, "item": item}) as world:
-        await world.push(spread(maxRetries=2, retryOn=["ValueError"]))
-        await world.start("parent", "r1")
-        run = await world.ended("r1")
-
-    assert [each for each in tried if each[0] == 1] == [(1, 1, "r1.call:1"), (1, 2, "r1.call:1")]
-    assert run.summary.status == "failed"
-    assert "1 of 40 items failed" in (run.steps[1].reason or "")
-
-
 # -- crashes -----------------------------------------------------------------------------------------------------------
 
 
@@ -451,12 +403,6 @@ SINGLE = parent(calling("child"))
 MANY = blueprint(
     "parent",
     {"begin": giving([1, 2, 3]), "call": {"uses": "map", "params": {"blueprintId": "child"}}, "end": "echo"},
-    ("begin", "call"),
-    ("call", "end"),
-)
-SPREAD = blueprint(
-    "parent",
-    {"begin": giving([1, 2, 3]), "call": {"uses": "map", "params": {"uses": "double", "spread": True}}, "end": "echo"},
     ("begin", "call"),
     ("call", "end"),
 )
@@ -505,7 +451,6 @@ async def _with_crash(document: dict[str, Any], after_calls: int, *, doubled: bo
     [
         pytest.param(SINGLE, 12, id="subflow"),
         pytest.param(MANY, [4, 8, 12], id="map"),
-        pytest.param(SPREAD, [2, 4, 6], id="spread"),
         pytest.param(FORGOTTEN, {"runId": "r1.call"}, id="startRun"),
     ],
 )

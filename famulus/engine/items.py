@@ -1,0 +1,290 @@
+"""Items of anybody's runs: a worker makes the attempt that a record of the items topic asks for, and tells its end.
+
+It owns nothing of the run and writes none of its rows. It reads the run once for a batch, and whatever the attempt
+comes to goes to the owner as a record on the jobs topic (`famulus.engine.spreading`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from famulus.engine.attempts import Attempts
+from famulus.engine.backoff import Backoff
+from famulus.engine.catalog import Catalog
+from famulus.engine.execution import Executor
+from famulus.engine.loader import state_of
+from famulus.engine.records import parse_item
+from famulus.engine.seals import visible_rows
+from famulus.engine.spreading import ItemDue, ItemOutcome, ItemTaken, item_key, item_record, outcome_of
+from famulus.errors import (
+    BadRecordError,
+    OutputError,
+    OwnershipLostError,
+    RetryableError,
+    StoreUnavailableError,
+    TerminalError,
+)
+from famulus.flow.batches import item_step_id
+from famulus.flow.deciding import REASON_CHARACTERS
+from famulus.flow.facts import ErrorInfo
+from famulus.flow.state import StepState
+from famulus.flow.status import RUN_ENDED, StepStatus
+from famulus.ids import RunId, StepId
+
+if TYPE_CHECKING:
+    from famulus.flow.state import RunState
+    from famulus.ports import Bus, Clock, Record, RunStore
+
+log = logging.getLogger(__name__)
+
+RUNS_REMEMBERED: Final = 16
+BEATS_PER_PATIENCE: Final = 3
+"""How often the owner of an item is told that a worker has it, while it is patient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemOptions:
+    worker: str
+    max_record_bytes: int
+    taken_seconds: float
+    handover_seconds: float
+    patience_seconds: float
+
+
+class RunsRead:
+    """States of runs as they were read from their rows, newer than what was asked for, and perhaps not the newest."""
+
+    def __init__(self, store: RunStore, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._known: OrderedDict[RunId, RunState] = OrderedDict()
+        self._reading: dict[RunId, asyncio.Task[RunState | None]] = {}
+
+    async def read(self, run_id: RunId, *, seq: int) -> RunState | None:
+        """A state of the run that holds its rows up to this place; ``None`` if there is no such run.
+
+        Whoever asks while somebody's read is under way waits for that, and reads again only if it has begun too early.
+        """
+        for _ in range(2):
+            known = self._known.get(run_id)
+            if known is not None and known.next_seq > seq:
+                self._known.move_to_end(run_id)
+                return known
+            reading = self._reading.get(run_id)
+            if reading is None:
+                reading = self._reading[run_id] = asyncio.create_task(self._read(run_id))
+                reading.add_done_callback(partial(self._has_read, run_id))
+            run = await asyncio.shield(reading)
+            if run is None or run.next_seq > seq:
+                return run
+        raise StoreUnavailableError(f"the store does not tell yet what run {run_id!r} has recorded")
+
+    async def _read(self, run_id: RunId) -> RunState | None:
+        rows = await self._store.load(run_id)
+        if rows is None:
+            return None
+        rows = visible_rows(rows)
+        birth = rows.birth
+        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        try:
+            run = state_of(graph, rows)
+        except Exception as error:
+            raise BadRecordError(
+                f"run {run_id!r} cannot be read from its rows: {error!r}", code="unreadable_run"
+            ) from error
+        self._known[run_id] = run
+        if len(self._known) > RUNS_REMEMBERED:
+            self._known.popitem(last=False)
+        return run
+
+    def _has_read(self, run_id: RunId, task: asyncio.Task[RunState | None]) -> None:
+        if self._reading.get(run_id) is task:
+            del self._reading[run_id]
+        if not task.cancelled():
+            task.exception()  # told to whoever has waited, and to nobody if nobody has
+
+
+class ItemWorker:
+    """Handles records of the items topic, whichever partitions they come from."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        store: RunStore,
+        catalog: Catalog,
+        bus: Bus,
+        clock: Clock,
+        options: ItemOptions,
+        counts: Counter[str],
+    ) -> None:
+        self.attempts = Attempts()
+        self._executor = executor
+        self._runs = RunsRead(store, catalog)
+        self._bus = bus
+        self._clock = clock
+        self._options = options
+        self._counts = counts
+        self._leaving = False
+
+    async def handle(self, record: Record) -> None:
+        """Make the attempt that the record asks for; returns when its outcome is on the jobs topic.
+
+        One that takes long is not waited for: the owner of the run sends its record again if this worker dies with it.
+        Raises `RetryableError` as `famulus.engine.engine.Engine.handle` does.
+        """
+        try:
+            item = parse_item(record.value, max_bytes=self._options.max_record_bytes)
+            if item.uses not in self._executor.registry and await self._pass_on(item, record.partition):
+                return
+            await self._attend(item, record.partition)
+        except BadRecordError as error:
+            await self._bury(record, error)
+        except TerminalError as error:
+            await self._bury(record, BadRecordError(str(error), code="cannot_be_handled"))
+
+    def start_no_more(self) -> None:
+        self._leaving = True
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Give attempts some time to end, then cancel them; their owners send them again."""
+        self.start_no_more()
+        await self.attempts.wait(grace_seconds)
+        await self.attempts.cancel_all()
+
+    async def _attend(self, item: ItemDue, partition: int) -> None:
+        run_id, step_id = RunId(item.run_id), StepId(item.step_id)
+        if self._leaving and self.attempts.task_of(run_id, step_id) is None:
+            raise OwnershipLostError("this worker is about to stop and starts no more items")
+        run = await self._runs.read(run_id, seq=item.seq)
+        if run is None:
+            raise BadRecordError(f"run {run_id!r} does not exist", code="unknown_run")
+        step = _step_of(run, item)
+        if step is None:
+            self._counts["stale"] += 1
+            return
+        self.attempts.start(
+            run_id, step_id, attempt=item.attempt, partition=partition, body=partial(self._run, item, run, step)
+        )
+        task = self.attempts.task_of(run_id, step_id)
+        if task is None:
+            return
+        await asyncio.wait({task}, timeout=self._options.handover_seconds)
+        if not task.done():
+            self._counts["handed_over"] += 1
+        elif task.cancelled():
+            raise OwnershipLostError(f"item {step_id!r} of run {run_id!r} was stopped")
+
+    async def _run(self, item: ItemDue, run: RunState, step: StepState) -> None:
+        begun_at: list[float] = []
+        telling = asyncio.create_task(self._tell_that_it_is_in_hand(item, begun_at))
+        try:
+            fact = await self._executor.attempt(run, step, begun=lambda: begun_at.append(self._clock.now()))
+        finally:
+            telling.cancel()
+        self._counts["attempts"] += 1
+        self._counts["items"] += 1
+        await self._tell(outcome_of(item, fact, worker=self._options.worker))
+
+    async def _tell(self, outcome: ItemOutcome) -> None:
+        """Put the outcome onto the jobs topic, however long it takes."""
+        value, most = item_record(outcome), self._options.max_record_bytes
+        if len(value) > most:
+            message = f"output and context changes of the item have {len(value)} bytes, at most {most} can be sent"
+            value = item_record(_too_large(outcome, message))
+        backoff = Backoff()
+        while True:
+            try:
+                await (await self._bus.send_job(RunId(outcome.run_id), value))
+            except RetryableError as error:
+                log.info(
+                    "outcome of item %s not told yet: %s",
+                    outcome.step_id,
+                    error,
+                    extra={"action": "outcome_retried", "run_id": outcome.run_id},
+                )
+                await self._clock.sleep(backoff.next())
+            except OutputError as error:
+                value = item_record(_too_large(outcome, str(error)))
+            else:
+                return
+
+    async def _tell_that_it_is_in_hand(self, item: ItemDue, begun_at: list[float]) -> None:
+        every = self._options.patience_seconds / BEATS_PER_PATIENCE
+        await self._clock.sleep(min(self._options.taken_seconds, every))
+        while True:
+            taken = ItemTaken(
+                run_id=item.run_id,
+                step_id=item.step_id,
+                attempt=item.attempt,
+                round=item.round,
+                worker=self._options.worker,
+                at=self._clock.now(),
+                started_at=begun_at[0] if begun_at else None,
+            )
+            try:
+                await self._bus.send_job(RunId(item.run_id), item_record(taken))
+            except RetryableError:
+                self._counts["items_not_told"] += 1  # the next one says the same
+            await self._clock.sleep(every)
+
+    async def _pass_on(self, item: ItemDue, partition: int) -> bool:
+        """Put the record onto the next partition, until it comes back to where it was first; then say no."""
+        first = partition if item.first_partition is None else item.first_partition
+        if item.hops and partition == first:
+            return False
+        self._counts["items_passed_on"] += 1
+        onward = msgspec.structs.replace(item, first_partition=first, hops=item.hops + 1)
+        await (await self._bus.send_item(item_key(item), item_record(onward), beyond=onward.hops))
+        return True
+
+    async def _bury(self, record: Record, error: BadRecordError) -> None:
+        self._counts["dead_letters"] += 1
+        log.warning(
+            "dead letter from %s/%d@%d: %s",
+            record.topic,
+            record.partition,
+            record.offset,
+            str(error)[:REASON_CHARACTERS],
+            extra={"action": "dead_letter", "code": error.code},
+        )
+        reason = str(error)[:REASON_CHARACTERS]
+        await (await self._bus.send_dead_letter(record, code=error.code, reason=reason))
+
+
+def _step_of(run: RunState, item: ItemDue) -> StepState | None:
+    """The step to be tried; ``None`` if the run has gone on without it."""
+    step_id = StepId(item.step_id)
+    batch = run.batches.get(StepId(item.step_id.rpartition("[")[0]))
+    known = run.steps.get(step_id)
+    if run.status in RUN_ENDED or batch is None or not batch.spec.spread:
+        return None
+    if batch.spec.retried_seq != item.round or item.item in batch.ended:
+        return None
+    if not item.item < batch.spec.count or item_step_id(batch.step_id, item.item) != step_id:
+        return None
+    if known is not None:
+        return known if known.is_live and known.attempt == item.attempt else None
+    if item.attempt != 1:
+        return None
+    return StepState(step_id=step_id, node_id=batch.node_id, status=StepStatus.SCHEDULED, item=item.item)
+
+
+def _too_large(outcome: ItemOutcome, message: str) -> ItemOutcome:
+    return msgspec.structs.replace(
+        outcome,
+        status="failed",
+        output=None,
+        action=None,
+        changes={},
+        deleted=(),
+        error=ErrorInfo(type="OutputError", message=message),
+        retryable=False,
+    )
