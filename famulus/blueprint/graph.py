@@ -234,7 +234,11 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         if topology.loops
         else {},
         _scatters_of=scatters,
-        step_names={node_id: quote(node_id, safe=_UNMISTAKABLE).replace("~", "%7E") for node_id in nodes if not _MARKS.isdisjoint(node_id)},
+        step_names={
+            node_id: quote(node_id, safe=_UNMISTAKABLE).replace("~", "%7E")  # which `quote` leaves alone
+            for node_id in nodes
+            if not _MARKS.isdisjoint(node_id)
+        },
         compensations=frozenset(node.config.compensate for node in blueprint.nodes if node.config.compensate in nodes),
         run_timeout_ms=_milliseconds(blueprint.metadata.get("timeout")),
         fails_fast=blueprint.metadata.get("failurePolicy") == "failFast",

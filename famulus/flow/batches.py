@@ -50,8 +50,10 @@ class BatchProgress:
     ended: set[int] = field(default_factory=set)
     live: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
-    ended_at: float | None = None
-    """When the last of those that have ended did."""
+    completed_at: float | None = None
+    """When the last item completed."""
+    failed_at: float | None = None
+    """When the last item ended otherwise."""
     next_index: int = 0
     """No item below it is still to be started."""
 
@@ -73,11 +75,17 @@ class BatchProgress:
     def is_over(self) -> bool:
         return not self.live and (self.is_stopped or len(self.ended) >= self.spec.count)
 
+    @property
+    def ended_at(self) -> float | None:
+        """When the last of those that have ended did."""
+        return max((at for at in (self.completed_at, self.failed_at) if at is not None), default=None)
+
     def take(self, spec: BatchSpec) -> None:
         """Go on under another specification. One that tries failed items again makes them startable."""
         if spec.retried_seq > self.spec.retried_seq:
             self.ended.intersection_update(self.outputs)
             self.failed.clear()
+            self.failed_at = None
             self.next_index = 0
         self.spec = spec
 

@@ -23,7 +23,7 @@ DEADLINE: Final = "_deadline"
 _TIMERS: Final = {NOT_BEFORE: TimerKind.START, DEADLINE: TimerKind.RUN}
 
 
-def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901  # a table of decisions
+def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901, PLR0912  # a table of decisions
     """Change the state as the decision says. The cost is that of the decision, not of the run."""
     match decision:
         case d.RecordStep(step):
@@ -319,10 +319,12 @@ def _note_item(run: RunState, step: StepState) -> None:
     if step.status is not StepStatus.COMPLETED and 0 <= step.seq < batch.spec.retried_seq:
         return
     batch.ended.add(index)
-    batch.ended_at = max(batch.ended_at or 0.0, step.ended_at or 0.0)
     if step.status is StepStatus.COMPLETED:
         batch.outputs[index] = step.output
-    elif step.status is StepStatus.FAILED:
+        batch.completed_at = max(batch.completed_at or 0.0, step.ended_at or 0.0)
+        return
+    batch.failed_at = max(batch.failed_at or 0.0, step.ended_at or 0.0)
+    if step.status is StepStatus.FAILED:
         batch.failed.add(index)
         if batch.spec.gather is not None:
             run.failures.setdefault(step.step_id)

@@ -83,7 +83,8 @@ def rebuild(
 
 def rearm_value(decision: d.Rearm) -> dict[str, Any]:
     """What the context row of the decision holds."""
-    return {"nodes": list(decision.nodes), "afresh": decision.afresh, "forced": list(decision.forced), "at": decision.at}
+    nodes, forced = list(decision.nodes), list(decision.forced)
+    return {"nodes": nodes, "afresh": decision.afresh, "forced": forced, "at": decision.at}
 
 
 def _places(step: StepState) -> list[tuple[int, StepState | ContextWrite]]:
