@@ -14,8 +14,7 @@ from random import Random
 from typing import Any
 
 from support.documents import blueprint
-from support.heart import Heart
-from support.play import BUILT_INS, Play, comparable
+from support.play import BUILT_INS, Play
 
 from famulus.blueprint import build_graph, digest_of, parse_blueprint
 from famulus.blueprint.values import ABSENT
@@ -29,7 +28,7 @@ from famulus.flow.state import StepState
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.flow.tasks import input_of, task_of
 from famulus.flow.waiting import ForChild, ForSignal, TimerKey, TimerKind
-from famulus.ids import NodeId, RunId, StepId
+from famulus.ids import RunId, StepId
 from famulus.nodes import Result
 
 USES = (
@@ -240,7 +239,7 @@ class WildPlay(Play):
             return replace(fact, counts=Arrivals(fired=self.random.randint(0, 3), dead=self.random.randint(0, 3)))
         return fact
 
-    def attempt(self, step: StepState) -> f.Fact:
+    def attempt(self, step: StepState) -> f.Fact:  # noqa: PLR0911  # whatever may happen to one
         if not self.calm and self.random.random() < 0.05:
             return f.StepParked(step_id=step.step_id, attempt=step.attempt, reason="no", at=self.heart.now())
         if not self.calm and self.random.random() < 0.1:
@@ -320,7 +319,7 @@ class WildPlay(Play):
 
     # -- what operators ask ------------------------------------------------------------------------------------------
 
-    def an_operator(self) -> f.Fact:
+    def an_operator(self) -> f.Fact:  # noqa: PLR0911  # a table of commands
         at, by = self.heart.now(), "me"
         step_id = self._some_step()
         match self.random.choice(COMMANDS):
@@ -335,7 +334,7 @@ class WildPlay(Play):
             case "rerun":
                 return f.RerunRequested(step_id=step_id, changes=self._changes(), by=by, at=at)
             case "limit":
-                # A lower limit than what runs already lets the next owner start less: that is no difference to look for.
+                # A limit below what runs already lets the next owner start less: no difference to look for.
                 under_way = max((len(batch.live) for batch in self.run.batches.values()), default=0)
                 return f.BatchLimited(
                     step_id=self.random.choice((step_id, *self.run.batches)),
