@@ -281,9 +281,12 @@ def _round_predecessors(
 
 def _scatters(blueprint: Blueprint) -> dict[NodeId, tuple[NodeId, ...]]:
     found: defaultdict[NodeId, list[NodeId]] = defaultdict(list)
+    controllers = {node.id for node in blueprint.nodes if node.uses == CONTROLLER}
     for node in blueprint.nodes:
         gather = node.params.get("gatherNodeId")
-        if node.uses == "batch-scatter" and isinstance(gather, str) and gather != node.id:
+        if node.uses != "batch-scatter" or not isinstance(gather, str):
+            continue
+        if gather != node.id and gather not in controllers:  # a loop waits for its rounds, not for items
             found[NodeId(gather)].append(node.id)
     return {gather: tuple(ids) for gather, ids in found.items()}
 

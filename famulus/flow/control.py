@@ -151,6 +151,18 @@ def _go_on(on: Deciding) -> None:
         on.write(DEADLINE, on.at + on.graph.run_timeout_ms / 1000)
 
 
+def _broken_off(on: Deciding, known: StepState) -> StepId | None:
+    """A batch whose items were cancelled with the run, and which a rerun of the step would not run again."""
+    if on.run.status not in RUN_ENDED:
+        return None
+    again = {*behind(on, [known.node_id]), known.node_id}
+    for batch in on.run.batches.values():
+        unknown = batch.ended - batch.outputs.keys() - batch.failed
+        if batch.node_id not in again and (unknown or not batch.is_over):
+            return batch.step_id
+    return None
+
+
 def _can_be_retried(step: StepState) -> bool:
     return step.status in (StepStatus.FAILED, StepStatus.PARKED)
 
@@ -211,6 +223,9 @@ def _why_not_rerun(on: Deciding, known: StepState | None) -> str | None:
         return "the run is being compensated"
     if known.item is not None or known.is_compensation:
         return "an item or a compensation cannot be run again by itself"
+    broken_off = _broken_off(on, known)
+    if broken_off is not None:
+        return f"the items of {broken_off} were broken off, and what is run again does not include it; run that again"
     around = on.graph.loops_around(known.node_id)
     if around:
         return f"the step lies in a loop; run it again from its controller {around[0]}"

@@ -23,13 +23,15 @@ DEADLINE: Final = "_deadline"
 _TIMERS: Final = {NOT_BEFORE: TimerKind.START, DEADLINE: TimerKind.RUN}
 
 
-def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901, PLR0912  # a table of decisions
+def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901  # a table of decisions
     """Change the state as the decision says. The cost is that of the decision, not of the run."""
     match decision:
         case d.RecordStep(step):
             run.next_seq = max(run.next_seq, step.seq + 1)
+            before = run.steps.get(step.step_id)
             put(run, step)
-            if step.status is StepStatus.COMPLETED:
+            # One that is recorded again, with other limits for its items, has completed already.
+            if step.status is StepStatus.COMPLETED and (before is None or before.status is not StepStatus.COMPLETED):
                 complete(run, step)
         case d.WriteContext(key, value, seq):
             run.next_seq = max(run.next_seq, seq + 1)
@@ -41,12 +43,10 @@ def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901, PLR0912  #
             run.ended_at = at if status in RUN_ENDED else None
             if status in RUN_ENDED:
                 run.ending = None
-                run.timers.clear()
+                _wait_no_more(run)
         case d.SetEnding(status, reason):
             run.ending = Ending(status, reason)
-            for step_id in list(run.join_nodes):
-                _forget_join(run, step_id)
-            run.timers.clear()
+            _wait_no_more(run)
         case d.Rearm(seq=seq):
             run.next_seq = max(run.next_seq, seq + 1)
             rearm_on_request(run, decision)
@@ -58,6 +58,13 @@ def fold(run: RunState, decision: d.Decision) -> None:  # noqa: C901, PLR0912  #
             call(run, step_id, node_id, calls)
         case d.StopStep() | d.StartChild() | d.TellChild():
             pass
+
+
+def _wait_no_more(run: RunState) -> None:
+    """The run is at its end: no join starts anything any more, and no time matters."""
+    for step_id in list(run.join_nodes):
+        _forget_join(run, step_id)
+    run.timers.clear()
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------

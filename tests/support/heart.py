@@ -18,6 +18,7 @@ from famulus.flow.arrivals import Arrivals
 from famulus.flow.inputs import resolve
 from famulus.flow.rebuild import ContextWrite, rearm_value, rebuild
 from famulus.flow.state import RunState, StepState
+from famulus.flow.status import RUN_ENDED
 from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import NodeId, RunId, StepId
 
@@ -61,7 +62,7 @@ class Heart:
 
     def count_joins(self) -> None:
         """What the engine does after each batch: pending joins are counted, until none is left."""
-        while self.run.pending_joins:
+        while self.run.pending_joins and self.run.status not in RUN_ENDED:
             for step_id in sorted(self.run.pending_joins):
                 if step_id in self.run.pending_joins:
                     self.tell(self.counted(step_id))
