@@ -135,6 +135,8 @@ def _join_counted(on: Deciding, fact: f.JoinCounted) -> None:
     # A count may be behind the rows, never ahead of them: what it has more was not recorded.
     counts = fact.counts.at_most(progress.counts)
     if on.verdict(node_id, counts) is Verdict.WAIT:
+        if on.run.rounds.get(node_id):
+            on.decide(d.ArriveAtJoin(fact.step_id, node_id, {}, fact.at))
         return
     on.resolve_join(node_id, counts)
     on.end_if_nothing_is_live()

@@ -268,13 +268,19 @@ def call(run: RunState, step_id: StepId, node_id: NodeId, calls: Mapping[NodeId,
 
 
 def _note_if_decided(run: RunState, step_id: StepId) -> None:
-    if step_id in run.pending_joins:
-        return
     node_id = run.join_nodes[step_id]
+    is_pending = step_id in run.pending_joins
+    if is_pending and not run.rounds.get(node_id):
+        return  # no later arrival changes it
     calls = run.calls.get(step_id, JoinProgress()).counts
-    if verdict_of(run, node_id, run.joins[step_id].counts, calls) is not Verdict.WAIT:
+    is_decided = verdict_of(run, node_id, run.joins[step_id].counts, calls) is not Verdict.WAIT
+    if is_decided and not is_pending:
         run.pending_joins.add(step_id)
         _count_busy(run, node_id, 1)
+    elif is_pending and not is_decided:
+        # Something of the round has begun again since it had come to rest.
+        run.pending_joins.remove(step_id)
+        _count_busy(run, node_id, -1)
 
 
 def _forget_join(run: RunState, step_id: StepId) -> None:
