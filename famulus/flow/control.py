@@ -173,7 +173,7 @@ def _failed_items(failures: Mapping[StepId, None], batch_id: StepId) -> list[Ste
 
 def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
     """Let what was skipped behind failed steps, or cancelled with them, have another chance."""
-    after = behind(on, sources)
+    after = _behind_and_round(on, list(sources))
     nodes = []
     for node_id in on.graph.nodes:
         step = on.run.step_of(node_id)
@@ -188,6 +188,19 @@ def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
         failing = frozenset(sources)
         _bring_up(on, inside=frozenset(nodes) | failing)
         _start_again(on, nodes)
+
+
+def _behind_and_round(on: Deciding, sources: list[NodeId]) -> dict[NodeId, None]:
+    """What these lead to, with the controllers of loops that they lead back to and what lies behind those."""
+    found = behind(on, sources)
+    left = [*sources, *found]
+    while left:
+        for controller in on.graph.controllers_after(left.pop()):
+            if controller not in found:
+                onward = {controller: None, **behind(on, [controller])}
+                left += [node_id for node_id in onward if node_id not in found]
+                found.update(onward)
+    return found
 
 
 def _bring_up(on: Deciding, *, inside: frozenset[NodeId]) -> None:

@@ -198,7 +198,11 @@ def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
     if decision.afresh:
         for failure in [step_id for step_id in run.failures if _is_of(run, step_id, decision.nodes)]:
             del run.failures[failure]
-    forget(run, decision.nodes)
+    if decision.afresh:
+        forget(run, decision.nodes)
+    else:
+        # In the rounds that they are in: a loop in which a step is tried again goes on where it was.
+        _forget_steps(run, [run.step_id_of(node_id) for node_id in decision.nodes])
     if decision.afresh:
         for node_id in decision.nodes:
             run.generations[node_id] = run.generations.get(node_id, 0) + 1

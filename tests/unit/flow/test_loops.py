@@ -11,7 +11,9 @@ from support.heart import graph_of
 from support.play import Play
 
 from famulus.errors import BlueprintError
+from famulus.flow import facts as f
 from famulus.flow.state import RunState, StepState
+from famulus.ids import StepId
 from famulus.nodes import Result
 
 LOOP = {"uses": "loop-controller", "params": {"condition": "more"}, "config": {"joinStrategy": "any"}}
@@ -263,3 +265,34 @@ def test_the_steps_of_earlier_rounds_take_no_memory() -> None:
     )
 
     assert len(run.run.steps) == 4
+
+
+@SEEDS
+def test_a_step_that_failed_in_a_round_is_tried_again_in_that_round(seed: int) -> None:
+    broken = {"now": False}
+
+    def work(given: Any, run: RunState, _step: StepState) -> Any:
+        if run.context.get("n_more") == 1 and broken["now"]:
+            raise ValueError("broken")
+        return given
+
+    broken["now"] = True
+    run = play(
+        *while_loop(
+            {"count": "count", "work": "work"},
+            ("loop", "count", {"action": "continue"}),
+            ("count", "work"),
+            ("work", "loop"),
+        ),
+        functions={"nothing": nothing, "count": Counter(rounds=3), "work": work},
+        seed=seed,
+    )
+    assert (run.run.status, run.heart.statuses["work[1]"]) == ("failed", "failed")
+    broken["now"] = False
+
+    run.tell(f.RetryRequested(step_id=StepId("work[1]"), by="me", at=run.heart.now()))
+    run.go()
+
+    assert run.run.status == "completed"
+    assert {"work[1]", "work[2]", "work[3]", "loop[4]"} <= set(run.ids)
+    assert run.run.output_of("after") is None
