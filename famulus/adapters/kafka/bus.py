@@ -154,6 +154,10 @@ class KafkaBus:
         # does not know, because it was deleted, it waits for ever.
         partitions = producer.client.cluster.partitions_for_topic(topic)
         try:
+            if beyond and not partitions:
+                # The first record for a topic: which partition is beyond its own is known only with the metadata.
+                async with asyncio.timeout(self._handover_seconds):
+                    partitions = await producer.partitions_for(topic)
             if partitions:
                 partition = None if key is None else (_partition(key, len(partitions)) + beyond) % len(partitions)
                 future = await producer.send(topic, value, key=key, partition=partition, headers=list(headers))
