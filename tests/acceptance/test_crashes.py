@@ -77,7 +77,12 @@ def test_what_was_recorded_before_a_crash_is_not_called_again(story: Story) -> N
 
 
 def test_only_what_was_at_hand_is_called_again(story: Story) -> None:
-    assert set(story.executed.values()) <= {1, 2, 3}, "killed twice, it is called three times at most"
+    calls = {True: set[int](), False: set[int]()}
+    for (run_id, _step), count in story.executed.items():
+        calls[run_id.startswith("spread")].add(count)
+    assert max(calls[False]) <= 3, "killed twice, it is called three times at most"
+    # A record of the items topic comes again, and the next owner sends another.
+    assert max(calls[True]) <= 5
     assert story.problems == []
 
 
