@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from famulus.ids import NodeId
@@ -50,6 +50,12 @@ class JoinProgress:
         self.counts = self.counts_with(arrivals)
         for node_id, arrival in arrivals.items():
             self.came.setdefault(node_id, arrival)
+
+    def withdraw(self, node_id: NodeId) -> None:
+        """Let it be as if the predecessor had not come yet."""
+        arrival = self.came.pop(node_id, None)
+        if arrival is not None:
+            self.counts = replace(self.counts, **{arrival.value: getattr(self.counts, arrival.value) - 1})
 
     def counts_with(self, arrivals: Mapping[NodeId, Arrival]) -> Arrivals:
         """The counts as they are once these have come too."""

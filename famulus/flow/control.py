@@ -59,6 +59,9 @@ def retry_requested(on: Deciding, fact: f.RetryRequested) -> None:
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         refuse(on, "retry", fact.by, f"the run is {run.status.value}", step=fact.step_id)
         return
+    if run.ending is not None:
+        refuse(on, "retry", fact.by, "the run is being compensated, it ends after that", step=fact.step_id)
+        return
     failed = [step for step in run.steps.values() if _can_be_retried(step) and fact.step_id in (None, step.step_id)]
     batches = [
         batch
@@ -112,6 +115,7 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     on.start(known.node_id)
     _start_again(on, nodes)
     _bring_up(on, inside=frozenset(nodes))
+    on.end_if_nothing_is_live()
 
 
 def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: StepId | None = None) -> None:

@@ -2,7 +2,7 @@
 
 Each decision is folded into the state at once, so the next one sees what the last one changed. What is to be recorded
 gets its place in the order of the run here. The files beside this one decide by it: `outcomes` about attempts that have
-ended, `fallbacks`, `suspensions`, `batching`, `endings`, `control`.
+ended, `fallbacks`, `suspensions`, `batching`, `control`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Deciding:
         while left:
             candidate = left.popleft()
             onward = {*self.graph.successors(candidate), *self.graph.fallback_for.get(candidate, ())}
-            if candidate in losers or not onward <= {node_id, *losers}:
+            if candidate == node_id or candidate in losers or not onward <= {node_id, *losers}:
                 continue
             losers[candidate] = None
             left.extend(self.graph.predecessors(candidate))

@@ -79,6 +79,8 @@ def put(run: RunState, step: StepState) -> None:
         run.started += step.status is not StepStatus.SKIPPED
     else:
         _count(run, before, -1)
+        if step.is_live and not before.is_live:
+            _withdraw(run, step.node_id)
     if step.step_id in run.join_nodes:
         _forget_join(run, step.step_id)
     if run.forced:
@@ -195,17 +197,17 @@ def _turn(run: RunState, step: StepState) -> None:
 
 
 def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
+    for node_id in decision.nodes:
+        _withdraw(run, node_id)
     if decision.afresh:
         for failure in [step_id for step_id in run.failures if _is_of(run, step_id, decision.nodes)]:
             del run.failures[failure]
-    if decision.afresh:
         forget(run, decision.nodes)
+        for node_id in decision.nodes:
+            run.generations[node_id] = run.generations.get(node_id, 0) + 1
     else:
         # In the rounds that they are in: a loop in which a step is tried again goes on where it was.
         _forget_steps(run, [run.step_id_of(node_id) for node_id in decision.nodes])
-    if decision.afresh:
-        for node_id in decision.nodes:
-            run.generations[node_id] = run.generations.get(node_id, 0) + 1
     run.forced.update(decision.forced)
     run.rearmed_at.update(dict.fromkeys(decision.nodes, decision.at))
 
@@ -287,6 +289,36 @@ def _note_if_decided(run: RunState, step_id: StepId) -> None:
         _count_busy(run, node_id, -1)
 
 
+def _withdraw(run: RunState, node_id: NodeId, *, only: NodeId | None = None) -> None:
+    """What a node has told undecided joins and its fallback holds no more: it runs again, or is to."""
+    for target in run.targets(node_id) if only is None else (only,):
+        step_id = run.step_id_of(target)
+        if step_id in run.joins and node_id in run.joins[step_id].came:
+            run.joins[step_id].withdraw(node_id)
+            _note_if_undecided(run, step_id)
+    fallback = run.graph.fallback_of(node_id) if only is None else None
+    if fallback is not None:
+        step_id = run.step_id_of(fallback)
+        if step_id in run.calls and node_id in run.calls[step_id].came:
+            run.calls[step_id].withdraw(node_id)
+            _note_if_undecided(run, step_id)
+
+
+def _note_if_undecided(run: RunState, step_id: StepId) -> None:
+    """A join that has lost an arrival may have to wait again, or has nothing left to wait with."""
+    if step_id in run.calls and not run.calls[step_id].came:
+        del run.calls[step_id]
+    if not run.joins[step_id].came and step_id not in run.calls:
+        _forget_join(run, step_id)
+        return
+    calls = run.calls.get(step_id, JoinProgress()).counts
+    node_id = run.join_nodes[step_id]
+    is_decided = verdict_of(run, node_id, run.joins[step_id].counts, calls) is not Verdict.WAIT
+    if step_id in run.pending_joins and not is_decided:
+        run.pending_joins.remove(step_id)
+        _count_busy(run, node_id, -1)
+
+
 def _forget_join(run: RunState, step_id: StepId) -> None:
     node_id = run.join_nodes.pop(step_id, None)
     if node_id is None:
@@ -315,8 +347,11 @@ def _note_batch(run: RunState, step: StepState) -> None:
     batch = run.batches.get(step.step_id)
     if batch is None:
         run.batches[step.step_id] = BatchProgress(step_id=step.step_id, node_id=step.node_id, spec=spec)
-    else:
-        batch.take(spec)
+        return
+    was_over = batch.is_over
+    batch.take(spec)
+    if was_over and not batch.is_over and spec.gather is not None:
+        _withdraw(run, step.node_id, only=spec.gather)
 
 
 def _note_item(run: RunState, step: StepState) -> None:

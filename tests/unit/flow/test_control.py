@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from support.heart import Heart, graph_of
 from support.play import Play, played
 
 from famulus.flow import facts as f
@@ -221,3 +222,45 @@ def test_a_run_that_starts_too_many_steps_fails_and_says_so() -> None:
 
     assert run.run.status == "failed"
     assert "FAMULUS_MAX_STEPS" in (run.run.reason or "")
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_join_that_heard_of_a_failure_hears_of_what_came_of_its_retry(*, crash: bool) -> None:
+    edges = (("s", "b"), ("s", "c"), ("b", "join"), ("c", "join"))
+    heart = Heart(graph_of({"s": "x", "b": "x", "c": "x", "join": "x"}, *edges)).start()
+    heart.succeed("s")
+    heart.fail("b")
+
+    heart.tell(f.RetryRequested(step_id=StepId("b"), by="me", at=heart.now()))
+    if crash:
+        heart.crash()
+    heart.succeed("b")
+    heart.succeed("c")
+
+    assert heart.due == {"join"}
+
+
+def test_a_retry_while_steps_are_compensated_is_refused() -> None:
+    nodes = {"a": {"uses": "x", "config": {"compensate": "undo"}}, "b": "x", "undo": "x"}
+    heart = Heart(graph_of(nodes, ("a", "b"))).start()
+    heart.succeed("a")
+    heart.fail("b")
+
+    heart.tell(f.RetryRequested(step_id=StepId("b"), by="me", at=heart.now()))
+
+    assert heart.events[-1].type == "command.refused"
+    assert heart.due == {"undo~a"}
+
+
+def test_a_join_that_cancels_losers_does_not_cancel_itself() -> None:
+    scatter = {"uses": "batch-scatter", "inputs": "items", "params": {"workerUsesKey": "x", "gatherNodeId": "j"}}
+    run = played(
+        {"j": {"uses": "x", "config": {"joinStrategy": "any", "joinLosers": "cancel"}}, "s": scatter},
+        ("j", "s"),
+        functions={"x": World()},
+        initial={"items": []},
+    )
+
+    ask(run, f.RerunRequested, step_id=StepId("j"), changes={})
+
+    assert run.run.status == "completed"
