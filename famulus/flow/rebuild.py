@@ -64,21 +64,31 @@ def rebuild(
         ending=ending,
         context=dict(initial),
     )
-    entries: list[tuple[int, StepState | ContextWrite]] = [(write.seq, write) for write in writes]
-    entries += [entry for step in steps for entry in _places(step)]
-    for _, entry in sorted(entries, key=itemgetter(0)):
-        if isinstance(entry, ContextWrite):
-            _replay_write(run, entry)
-            continue
-        put(run, entry)
-        if entry.status is StepStatus.COMPLETED:
-            complete(run, entry)
+    for _, entry in in_order(steps, writes):
+        take(run, entry)
     run.next_seq = next_seq
     if status in RUN_ENDED:
         run.timers.clear()
     else:
         _derive_due(run)
     return run
+
+
+def in_order(steps: Iterable[StepState], writes: Iterable[ContextWrite]) -> list[tuple[int, StepState | ContextWrite]]:
+    """What is recorded, with its places in the order of the run."""
+    entries: list[tuple[int, StepState | ContextWrite]] = [(write.seq, write) for write in writes]
+    entries += [entry for step in steps for entry in _places(step)]
+    return sorted(entries, key=itemgetter(0))
+
+
+def take(run: RunState, entry: StepState | ContextWrite) -> None:
+    """Carry one recorded step or write into the state."""
+    if isinstance(entry, ContextWrite):
+        _replay_write(run, entry)
+        return
+    put(run, entry)
+    if entry.status is StepStatus.COMPLETED:
+        complete(run, entry)
 
 
 def rearm_value(decision: d.Rearm) -> dict[str, Any]:
