@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from famulus import faultpoints
 from famulus.adapters.faust import transport
 from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, GroupTimeouts, worker_settings
 from famulus.nodes import Registry, load_registry
@@ -20,6 +21,7 @@ def create_app(
     settings: Settings, *, agents: ModuleType, tables: ModuleType, registry: Registry | None = None
 ) -> FamulusApp:
     """Make the application; nothing is opened before it starts. Raises `SettingsError` for nodes that do not load."""
+    faultpoints.check()
     app = FamulusApp(
         settings.group,
         **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),

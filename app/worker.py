@@ -20,6 +20,7 @@ import faust
 from aiohttp.web import SockSite
 from faust.exceptions import AlreadyConfiguredWarning
 
+from famulus import faultpoints
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
@@ -93,6 +94,7 @@ class FamulusApp(faust.App):
 
     async def on_start(self) -> None:
         """Open everything that a record or a request may need. Servers that are starting too are waited for."""
+        faultpoints.warn_if_armed()
         try:
             self._take_web_port()
             await self._open_ports()

@@ -9,12 +9,13 @@ the record itself is not acknowledged, and a crash brings it back. Events wait a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from famulus.engine.records import step_record
+from famulus.faultpoints import K7, K8, ON, reach
 from famulus.flow.decisions import RecordEvent, RunStep
 from famulus.ids import RunId, StepId
 from famulus.ports import Bus, RunBirth
@@ -63,21 +64,22 @@ class Announcements:
         waiting, self._waiting = self._waiting, []
         if not (hints or events or waiting):
             return
-        task = asyncio.create_task(self._send(hints.values(), events, waiting))
+        task = asyncio.create_task(self._send(list(hints.values()), events, waiting))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(
-        self, hints: Iterable[RunStep], events: list[RecordEvent], waiting: list[asyncio.Future[None]]
-    ) -> None:
+    async def _send(self, hints: list[RunStep], events: list[RecordEvent], waiting: list[asyncio.Future[None]]) -> None:
         try:
             run_id = self._birth.run_id
-            sends = [
-                await self._bus.send_job(run_id, step_record(run_id, hint.step_id, hint.attempt)) for hint in hints
-            ]
+            if ON and hints and len(hints) + len(events) > 1:
+                await (await self._send_hint(hints.pop()))
+                reach(K7, run_id)
+            sends = [await self._send_hint(hint) for hint in hints]
             sends += [await self._bus.send_event(run_id, record) for record in self._events_records(run_id, events)]
             for send in sends:
                 await send
+            if ON:
+                reach(K8, run_id)
         except BaseException as error:
             self._failed()
             fail(waiting, error)
@@ -87,6 +89,10 @@ class Announcements:
         for reporter in waiting:
             if not reporter.done():
                 reporter.set_result(None)
+
+    async def _send_hint(self, hint: RunStep) -> Awaitable[None]:
+        run_id = self._birth.run_id
+        return await self._bus.send_job(run_id, step_record(run_id, hint.step_id, hint.attempt))
 
     def _events_records(self, run_id: RunId, events: Iterable[RecordEvent]) -> Iterator[bytes]:
         about = {"run_id": run_id, "blueprint_id": self._birth.blueprint_id, "version": self._birth.version}

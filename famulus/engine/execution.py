@@ -27,6 +27,7 @@ from famulus.engine.slots import Slots
 from famulus.engine.streaming import AttemptLine, Told, Watchers
 from famulus.engine.turns import Turns
 from famulus.errors import OutputError
+from famulus.faultpoints import K2, ON, reach_amid
 from famulus.flow.facts import ErrorInfo, Fact, StepFailed, StepParked, StepSucceeded
 from famulus.flow.retries import delay_before_next, is_retried
 from famulus.flow.state import RunState, StepState
@@ -198,6 +199,8 @@ class Executor:
 
     async def _run(self, attempt: _Attempt, ctx: NodeInfo, provided: Mapping[str, Any] = NOTHING) -> Any:
         implementation = attempt.implementation
+        if ON:
+            reach_amid(K2, ctx.run_id)
         if implementation.options.cpu_bound:
             return await self._run_in_process(attempt, ctx)
         arguments = implementation.signature.arguments(ctx, provided)

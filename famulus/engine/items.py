@@ -31,6 +31,7 @@ from famulus.errors import (
     StoreUnavailableError,
     TerminalError,
 )
+from famulus.faultpoints import K1, K3, ON, reach
 from famulus.flow.batches import item_step_id
 from famulus.flow.deciding import REASON_CHARACTERS
 from famulus.flow.facts import ErrorInfo
@@ -185,10 +186,14 @@ class ItemWorker:
     async def _run(self, item: ItemDue, run: RunState, step: StepState) -> None:
         begun_at: list[float] = []
         telling = asyncio.create_task(self._tell_that_it_is_in_hand(item, begun_at))
+        if ON:
+            reach(K1, item.run_id)
         try:
             fact = await self._executor.attempt(run, step, begun=lambda: begun_at.append(self._clock.now()))
         finally:
             telling.cancel()
+        if ON:
+            reach(K3, item.run_id)
         self._counts["attempts"] += 1
         self._counts["items"] += 1
         await self._tell(outcome_of(item, fact, worker=self._options.worker))

@@ -23,6 +23,7 @@ from famulus.engine.inheritance import Inherited
 from famulus.engine.obeying import obey
 from famulus.engine.timers import RunTimers, TimerDesk, key_of
 from famulus.errors import OwnershipLostError, RetryableError
+from famulus.faultpoints import K4, K5, K6, ON, reach, reach_amid
 from famulus.flow.advance import advance
 from famulus.flow.decisions import Decision, RecordEvent, RunStep, StartChild, TellChild
 from famulus.flow.facts import Fact, JoinCounted
@@ -318,6 +319,8 @@ class Session:
             if not batch.arrivals:
                 return
             counted = await self.services.joins.count(self.run, batch.arrivals)
+            if ON:
+                reach(K6, self.run_id)
             now = self.services.clock.now()
             facts = [JoinCounted(step_id=step_id, counts=counts, at=now) for step_id, counts in counted.items()]
 
@@ -352,6 +355,8 @@ class Session:
         while True:
             self._check()
             try:
+                if ON:
+                    reach_amid(K4, self.run_id)
                 await self.services.store.commit(commit)
             except RetryableError as error:
                 delay = backoff.next()
@@ -363,6 +368,8 @@ class Session:
                 )
                 await self.services.clock.sleep(delay)
             else:
+                if ON:
+                    reach(K5, self.run_id)
                 self.unborn = False
                 self.inherited = None
                 self.stamp = stamp

@@ -14,6 +14,7 @@ from famulus.engine.runs import Runs
 from famulus.engine.session import Session
 from famulus.engine.spreading import ItemDesk
 from famulus.errors import RetryableError
+from famulus.faultpoints import K1, K3, ON, reach
 from famulus.flow.decisions import RunStep
 from famulus.flow.facts import Fact, StepTaken
 from famulus.flow.state import StepState
@@ -89,11 +90,15 @@ class StepRunner:
             taken = partial(self._report_taken, run_id, partition, step, self._clock.now())
             timers.append(asyncio.get_running_loop().call_later(self._taken_seconds, taken))
 
+        if ON:
+            reach(K1, run_id)
         try:
             fact = await self._executor.attempt(session.run, step, begun=begun)
         finally:
             for timer in timers:
                 timer.cancel()
+        if ON:
+            reach(K3, run_id)
         self._counts["attempts"] += 1
         await self._report(run_id, partition, fact)
 

@@ -41,8 +41,8 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#([^)\s]*))?\)")
 FIRST_PAGES = (ROOT / "README.md", ROOT / "docs/tutorial/first-workflow.md")
-OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK"}
-"""Read by the command line, and by the tests."""
+OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK", "FAMULUS_FAULTPOINTS"}
+"""Read by the command line, by the tests, and before there are settings."""
 
 ADDRESS = "http://127.0.0.1:6066"
 """Of the worker that a documented client talks to."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from famulus.adapters.faust.offsets import Delivery, OffsetWindow, Ticket
 from famulus.errors import RetryableError
+from famulus.faultpoints import K0, K9, ON, reach
 from famulus.ports import Record
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ class Intake:
     def _start(self, partition: OffsetWindow[Any], ticket: Ticket[Any], record: Record) -> None:
         """Run a record that holds a slot. A task is made only when there is something to wait for."""
         try:
+            if ON:
+                reach(K0, _named(record.key))
             pending = self._handler(record)
         except Exception as error:  # noqa: BLE001 - the edge to the engine: retried like one raised later
             pending = _raise(error)
@@ -245,6 +248,8 @@ class Intake:
     def _acknowledge(self, partition: OffsetWindow[Any]) -> None:
         events = partition.ripe()
         for event in events:
+            if ON:
+                reach(K9, _named(event.message.key))
             event.ack()
         self.counts.acknowledged += len(events)
         self._resize(-len(events))
@@ -278,6 +283,11 @@ def record_of(message: Message) -> Record:
         headers=tuple(cast("Iterable[tuple[str, bytes | None]]", message.headers or ())),
         timestamp=message.timestamp,
     )
+
+
+def _named(key: bytes | None) -> str:
+    """The run that a record is about, as far as its key says."""
+    return (key or b"").decode(errors="replace")
 
 
 async def _raise(error: Exception) -> None:

@@ -30,9 +30,10 @@ from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 
 from famulus.errors import SettingsError
+from famulus.faultpoints import K10, ON, reach
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     import faust
     from faust.types import TP
@@ -181,6 +182,14 @@ class TunedConsumer(driver.Consumer):
             else:
                 break
         return offset if offset > committed else None
+
+    if ON:
+
+        async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+            committed = await super()._commit(offsets)
+            if committed:
+                reach(K10)
+            return committed
 
     async def perform_seek(self) -> None:
         """Adds to line 565: nothing is delivered from the seek on until the caller resumes the flow.
