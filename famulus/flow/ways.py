@@ -19,9 +19,15 @@ class Ways:
         self._run = run
         self._fired: dict[NodeId, frozenset[NodeId]] = {}
 
+    def forget(self, source: NodeId) -> None:
+        """Look again at what a node has fired: more of it is recorded. Enough where none stands in for another."""
+        self._fired.pop(source, None)
+
     def arrival(self, source: NodeId, target: NodeId) -> Arrival | None:
         """How a predecessor has come to a node; ``None`` while it may still come."""
         run = self._run
+        if target in run.left.get(source, ()):
+            return Arrival.FIRED
         if source in run.rounds:
             come = self._come_from_loop(source, target)
             if come is not None:
@@ -34,11 +40,25 @@ class Ways:
         speaker = run.speaker_of(step)
         return None if speaker is None or speaker.is_live else self._come(speaker, source, target)
 
-    def _come_from_loop(self, controller: NodeId, target: NodeId) -> Arrival | None:
-        """How the controller of a loop that goes round comes to where a round begins, and to what it has fired into."""
+    def came_at(self, source: NodeId, target: NodeId) -> float:
+        """When the edge fired by which a node has come to another."""
         run = self._run
-        begun, left = run.turned.get(controller, frozenset()), run.left.get(controller, {})
-        if target in begun or target in left:
+        if target in run.left.get(source, ()):
+            return run.left[source][target]
+        if target in run.turned.get(source, ()):
+            return run.turned_at[source]
+        step = run.step_of(source)
+        batch = run.batches.get(run.step_id_of(source))
+        if batch is not None and batch.ended_at is not None and source in run.graph.scatters_of(target):
+            return batch.ended_at
+        speaker = None if step is None else run.speaker_of(step)
+        times = [each.ended_at for each in (step, speaker) if each is not None and each.ended_at is not None]
+        return max(times, default=0.0)
+
+    def _come_from_loop(self, controller: NodeId, target: NodeId) -> Arrival | None:
+        """How the controller of a loop that goes round comes to where a round begins."""
+        run = self._run
+        if target in run.turned.get(controller, ()):
             return Arrival.FIRED
         return Arrival.DEAD if target in run.graph.loops[controller].entries else None
 
