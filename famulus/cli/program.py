@@ -23,6 +23,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "dev": ("famulus.cli.dev:dev", "Run servers, worker and web views in one command."),
     "worker": ("famulus.cli.worker:worker", "Run a worker against the servers of the settings."),
     "run": ("famulus.cli.run:run", "Start, show, list, watch and control runs."),
+    "explain": (
+        "famulus.cli.explain:explain",
+        "Say in one sentence a step what a run waits for, and what would move it.",
+    ),
     "schedule": ("famulus.cli.schedule:schedule", "Start runs at given times: create, list, pause, delete schedules."),
     "blueprint": ("famulus.cli.blueprint:blueprint", "Lint, draw, compare, register and list blueprints."),
     "stack": ("famulus.cli.stack:stack", "Start and stop the servers on this machine, without Docker."),

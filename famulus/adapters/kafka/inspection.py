@@ -1,4 +1,4 @@
-"""What the brokers say of themselves and of topics; nothing is created or changed."""
+"""What the brokers say of themselves, of topics and of who reads them; nothing is created or changed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
 from famulus.errors import BusUnavailableError
@@ -74,3 +76,82 @@ def _facts(partitions: Sequence[Mapping[str, Any]], max_message_bytes: int | Non
         without_leader=sum(partition["leader"] < 0 for partition in partitions),
         max_message_bytes=max_message_bytes,
     )
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFacts:
+    """Who reads a topic, and how far."""
+
+    partitions: int
+    """Of the topic; 0: there is no such topic."""
+    members: int
+    is_settled: bool
+    """No member joins or leaves at the moment."""
+    owners: Mapping[int, str] | None
+    """Partition -> client id of the member that has it; ``None`` where the broker does not tell, as the embedded one.
+    """
+    unread: Mapping[int, int]
+    """Partition -> records that the group has not acknowledged, of those for which both ends are known."""
+
+
+async def inspect_group(brokers: str, *, group: str, topic: str, patience: float) -> GroupFacts:
+    """Raises `BusUnavailableError` when no broker answers in time."""
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        async with asyncio.timeout(patience):
+            await admin.start()
+            found = {each["topic"]: each["partitions"] for each in await admin.describe_topics()}.get(topic, ())
+            numbers = sorted(each["partition"] for each in found)
+            (described,) = await admin.describe_consumer_groups([group])
+            (told,) = described.to_object()["groups"]
+            unread = await _unread(admin, brokers, group, [TopicPartition(topic, number) for number in numbers])
+    except (KafkaError, OSError, TimeoutError, ValueError) as error:
+        raise BusUnavailableError(f"Kafka at {brokers} does not answer: {error or type(error).__name__}") from error
+    finally:
+        await admin.close()
+    return GroupFacts(
+        partitions=len(numbers),
+        members=len(told["members"]),
+        is_settled=told["state"] in _SETTLED,
+        owners=_owners(told["members"], topic),
+        unread=unread,
+    )
+
+
+_SETTLED: Final = frozenset({"Stable", "Empty", "Dead"})
+
+
+async def _unread(admin: Any, brokers: str, group: str, partitions: Sequence[TopicPartition]) -> dict[int, int]:
+    if not partitions:
+        return {}
+    committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+    consumer: Any = AIOKafkaConsumer(  # type: ignore[no-untyped-call]  # aiokafka has no types
+        bootstrap_servers=brokers, enable_auto_commit=False
+    )
+    try:
+        await consumer.start()
+        ends = await consumer.end_offsets(list(partitions))
+        begins = await consumer.beginning_offsets(list(partitions))
+    finally:
+        await consumer.stop()
+    # Nothing committed yet: the group begins at the first record that there is.
+    return {
+        each.partition: max(0, ends[each] - max(committed[each].offset, begins[each]))
+        for each in partitions
+        if each in ends and each in committed
+    }
+
+
+def _owners(members: Sequence[Mapping[str, Any]], topic: str) -> dict[int, str] | None:
+    owners: dict[int, str] = {}
+    for member in members:
+        if not member["member_assignment"]:
+            return None
+        assigned = ConsumerProtocolMemberAssignment.decode(member["member_assignment"])
+        for name, numbers in assigned.assignment:
+            if name == topic:
+                owners.update(dict.fromkeys(numbers, member["client_id"]))
+    return owners

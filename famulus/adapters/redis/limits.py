@@ -92,6 +92,19 @@ class RedisLimits:
         except _SERVER_ERRORS as error:
             self._open_circuit(error)
 
+    async def leases(self, name: str) -> list[str] | None:
+        """Who has a turn of the implementation now, for those who look. Never raises; ``None``: it cannot be known."""
+        if self._circuit.is_open:
+            return None
+        try:
+            seconds, micros = await self._redis.time()
+            now = seconds * _MICRO + micros
+            held: Any = await self._redis.zrangebyscore(self._keys(name)[0], f"({now}", "+inf")
+        except _SERVER_ERRORS as error:
+            self._open_circuit(error)
+            return None
+        return [lease.decode(errors="replace") for lease in held]
+
     async def close(self) -> None:
         await self._circuit.stop()
         await self._redis.aclose(close_connection_pool=True)
