@@ -24,7 +24,16 @@ from famulus import faultpoints
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
-from famulus.connect import Stores, open_joins, open_limits, open_progress, open_stores, read_blueprints, topic_specs
+from famulus.connect import (
+    Stores,
+    claiming,
+    open_joins,
+    open_limits,
+    open_progress,
+    open_stores,
+    read_blueprints,
+    topic_specs,
+)
 from famulus.engine.backoff import Backoff
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.execution import ExecutionLimits
@@ -33,11 +42,12 @@ from famulus.engine.scheduling.book import StartingBook
 from famulus.engine.starting import RunStarter
 from famulus.errors import FamulusError, OwnershipLostError, RetryableError
 from famulus.nodes import Registry
-from famulus.ports import HookStore, Record, ScheduleStore
+from famulus.ports import HookStore, Record, ScheduleStore, TokenStore
 from famulus.settings import Settings
 
 from .listening import is_fixed, take_port
 from .memory import collect_less_often
+from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +73,9 @@ class FamulusApp(faust.App):
     engine: Engine
     reader: RunReader
     schedules: StartingBook
+    tokens: TokenStore
     bus: KafkaBus
+    watchdog: Watchdog
 
     def configure_worker(self, settings: Settings, registry: Registry) -> None:
         """Called once by the factory, before anything is registered on the app."""
@@ -73,6 +85,7 @@ class FamulusApp(faust.App):
         self.item_intake = Intake(self._handle_item, concurrency=settings.intake_records, window=settings.intake_window)
         self._open = AsyncExitStack()
         self._likely_web_port = self.conf.web_port
+        self.watchdog = Watchdog(self)
         self.on_partitions_assigned.connect(self._take_over)
         self.on_partitions_revoked.connect(self._hand_over)
         self.on_before_shutdown.connect(self._drain)
@@ -102,6 +115,7 @@ class FamulusApp(faust.App):
             # Raised as it is, it would be logged twice with the traces of all layers below. Its message says it all.
             log.error("the worker cannot start: %s", error, extra={"action": "start_failed"})  # noqa: TRY400
             raise SystemExit(1) from None
+        self.watchdog.start()
         await super().on_start()
 
     async def on_started(self) -> None:
@@ -144,7 +158,8 @@ class FamulusApp(faust.App):
                 joins=joins,
                 limits=limits,
                 progress=progress,
-                bus=self.bus,
+                bus=claiming(self.bus, stores, self.settings),
+                claims=stores.claims,
                 clock=SystemClock(),
                 hooks=stores.hooks,
                 timers=stores.timers,
@@ -158,6 +173,7 @@ class FamulusApp(faust.App):
             ),
         )
         self.reader = RunReader(stores.runs, self.engine.catalog, progress)
+        self.tokens = stores.tokens
         self.schedules = schedule_book(self.engine, stores.schedules, settings)
         for blueprint in read_blueprints(settings):
             await self.engine.catalog.register(blueprint)
@@ -181,6 +197,7 @@ class FamulusApp(faust.App):
         return await hooks.secret(secrets.token_bytes(32))
 
     async def on_shutdown(self) -> None:
+        await self.watchdog.stop()
         await super().on_shutdown()
         if self.is_running:
             await self.engine.stop(0)
@@ -199,6 +216,14 @@ class FamulusApp(faust.App):
 
     async def _hand_over(self, *_: object, **_signal: Any) -> None:
         self.engine.revoked()
+
+    async def let_steps_end(self) -> None:
+        """Start no more steps and wait for those that run, as long as the caller likes."""
+        if not self.is_running:
+            return
+        self.engine.start_no_more()
+        grace = self.settings.drain_seconds
+        await asyncio.gather(self.engine.steps.attempts.wait(grace), self.engine.items.attempts.wait(grace))
 
     async def _drain(self, *_: object, **_signal: Any) -> None:
         if not self.is_running:
@@ -233,14 +258,14 @@ class FamulusApp(faust.App):
 
 def schedule_book(engine: Engine, schedules: ScheduleStore, settings: Settings) -> StartingBook:
     """The schedules for the views, on the ports of the engine."""
-    ports, most = engine.ports, settings.max_record_bytes
+    ports = engine.ports
     return StartingBook(
         schedules,
         runs=ports.store,
         catalog=engine.catalog,
-        starter=RunStarter(ports.store, engine.catalog, ports.bus, max_record_bytes=most),
+        starter=RunStarter(ports.store, engine.catalog, ports.bus, max_record_bytes=settings.max_claimed_bytes),
         now=ports.clock.now,
-        max_record_bytes=most,
+        max_record_bytes=settings.max_record_bytes,
     )
 
 
@@ -248,6 +273,7 @@ def engine_options(settings: Settings) -> EngineOptions:
     return EngineOptions(
         worker=settings.worker,
         max_record_bytes=settings.max_record_bytes,
+        max_claimed_bytes=settings.max_claimed_bytes,
         park_missing_implementations=settings.missing_implementation == "park",
         taken_seconds=settings.taken_seconds,
         announce_seconds=settings.announce_seconds,

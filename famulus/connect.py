@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from famulus.adapters.cassandra import (
+    CassandraBlobStore,
     CassandraBlueprintStore,
     CassandraDatabase,
     CassandraEpochs,
@@ -15,12 +16,14 @@ from famulus.adapters.cassandra import (
     CassandraRunStore,
     CassandraScheduleStore,
     CassandraTimerStore,
+    CassandraTokenStore,
     migrate,
 )
 from famulus.adapters.kafka.topics import TopicSpec
 from famulus.adapters.memory import MemoryJoins, MemoryProgressBoard
 from famulus.adapters.redis import RedisJoins, RedisLimits, RedisProgressBoard
 from famulus.adapters.sqlite import (
+    SqliteBlobStore,
     SqliteBlueprintStore,
     SqliteDatabase,
     SqliteEpochs,
@@ -28,11 +31,14 @@ from famulus.adapters.sqlite import (
     SqliteRunStore,
     SqliteScheduleStore,
     SqliteTimerStore,
+    SqliteTokenStore,
 )
 from famulus.blueprint import Blueprint, parse_blueprint
+from famulus.engine.claims import ClaimingBus, ClaimingRuns, Claims
 from famulus.errors import BlueprintError, SettingsError
 from famulus.ports import (
     BlueprintStore,
+    Bus,
     Epochs,
     HookStore,
     Joins,
@@ -41,6 +47,7 @@ from famulus.ports import (
     RunStore,
     ScheduleStore,
     TimerStore,
+    TokenStore,
 )
 from famulus.settings import Settings, variable_of
 
@@ -53,6 +60,9 @@ class Stores:
     hooks: HookStore
     timers: TimerStore
     schedules: ScheduleStore
+    claims: Claims
+    """Of values that are too large for a row of `runs`, or for a record."""
+    tokens: TokenStore
 
 
 @asynccontextmanager
@@ -64,6 +74,11 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
             if settings.cassandra_contact_points
             else await _open_sqlite(settings, stack)
         )
+
+
+def claiming(bus: Bus, stores: Stores, settings: Settings) -> Bus:
+    """The bus, for records that are too large for the jobs topic too."""
+    return ClaimingBus(bus, stores.claims, above_bytes=settings.max_record_bytes, max_bytes=settings.max_claimed_bytes)
 
 
 @asynccontextmanager
@@ -162,13 +177,17 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
     database = SqliteDatabase(settings.database_path)
     await database.open()
     stack.push_async_callback(database.close)
+    runs = SqliteRunStore(database, namespace=settings.namespace)
+    claims = Claims(SqliteBlobStore(database, namespace=settings.namespace))
     return Stores(
-        runs=SqliteRunStore(database, namespace=settings.namespace),
+        runs=ClaimingRuns(runs, claims, above_bytes=settings.claim_bytes),
+        claims=claims,
         blueprints=SqliteBlueprintStore(database, namespace=settings.namespace),
         epochs=SqliteEpochs(database, namespace=settings.namespace),
         hooks=SqliteHookStore(database, namespace=settings.namespace),
         timers=SqliteTimerStore(database, namespace=settings.namespace),
         schedules=SqliteScheduleStore(database, namespace=settings.namespace),
+        tokens=SqliteTokenStore(database, namespace=settings.namespace),
     )
 
 
@@ -182,11 +201,15 @@ async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
         password=None if password is None else password.get_secret_value(),
     )
     stack.push_async_callback(database.close)
+    runs = CassandraRunStore(database, namespace=settings.namespace)
+    claims = Claims(CassandraBlobStore(database, namespace=settings.namespace))
     return Stores(
-        runs=CassandraRunStore(database, namespace=settings.namespace),
+        runs=ClaimingRuns(runs, claims, above_bytes=settings.claim_bytes),
+        claims=claims,
         blueprints=CassandraBlueprintStore(database, namespace=settings.namespace),
         epochs=CassandraEpochs(database, namespace=settings.namespace),
         hooks=CassandraHookStore(database, namespace=settings.namespace),
         timers=CassandraTimerStore(database, namespace=settings.namespace),
         schedules=CassandraScheduleStore(database, namespace=settings.namespace),
+        tokens=CassandraTokenStore(database, namespace=settings.namespace),
     )

@@ -192,6 +192,14 @@ class RunStore(Protocol):
         """Runs by `created_at`, newest first, created strictly before the given time."""
         ...
 
+    def all_runs(self) -> AsyncIterator[RunId]:
+        """Every stored run, whatever the indexes say of it. No order. It goes through the whole store: for audits."""
+        ...
+
+    async def in_open_index(self, run_ids: Sequence[RunId]) -> frozenset[RunId]:
+        """Those of the runs that `open_runs` would name for the partition of their birth."""
+        ...
+
 
 # -- timers ----------------------------------------------------------------------------------------------------------
 
@@ -205,6 +213,10 @@ class TimerStore(Protocol):
 
     async def put(self, rows: Sequence[TimerRow]) -> None:
         """Store timers without a commit."""
+        ...
+
+    async def stored(self, rows: Sequence[TimerRow]) -> Sequence[TimerRow]:
+        """Those of the rows, as they are given, that `due` would name when their time has come."""
         ...
 
     async def fired(self, rows: Sequence[TimerRow]) -> None:
@@ -287,6 +299,23 @@ class Joins(Protocol):
         ...
 
 
+# -- large values ----------------------------------------------------------------------------------------------------
+
+
+class BlobStore(Protocol):
+    """Pieces of values that are too large for a row. A piece never changes once it is stored, and expires with its run.
+
+    Who stores a value stores all its pieces before the row that refers to them; a crash between leaves pieces to which
+    nobody refers.
+    """
+
+    async def put(self, run_id: RunId, digest: str, index: int, piece: bytes) -> None:
+        """Store a piece of the value with this SHA-256; storing it again changes nothing."""
+        ...
+
+    async def get(self, run_id: RunId, digest: str, index: int) -> bytes | None: ...
+
+
 # -- webhooks --------------------------------------------------------------------------------------------------------
 
 
@@ -309,6 +338,63 @@ class HookStore(Protocol):
 
     async def secret(self, offered: bytes) -> bytes:
         """The secret that all workers of the installation share; the first one offered is kept for good."""
+        ...
+
+
+# -- tokens ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredToken:
+    """Who somebody is, and what they may do. The token itself is known to its holder alone."""
+
+    digest: str
+    """SHA-256 of the token, hexadecimal."""
+    name: str
+    scope: str
+    created_at: float
+    created_by: str
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    revoked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSession:
+    """A browser that has logged in with a token."""
+
+    digest: str
+    """SHA-256 of what the browser sends, hexadecimal."""
+    token: str
+    """The digest of the token: the session is worth no more than it."""
+    expires_at: float
+
+
+class TokenStore(Protocol):
+    """Tokens and the sessions that were begun with them. Whether one still counts, the caller decides."""
+
+    async def put(self, token: StoredToken) -> None:
+        """Store a token; what is stored under its digest already stays."""
+        ...
+
+    async def get(self, digest: str) -> StoredToken | None: ...
+
+    async def all(self) -> Sequence[StoredToken]:
+        """By name, then by time; expired and revoked ones too."""
+        ...
+
+    async def revoke(self, digest: str, *, at: float, by: str) -> None:
+        """Mark a token for good; one that is marked, or unknown, stays as it is."""
+        ...
+
+    async def put_session(self, session: StoredSession) -> None:
+        """Store a session, which may vanish by itself once it has expired."""
+        ...
+
+    async def session(self, digest: str) -> StoredSession | None: ...
+
+    async def end_session(self, digest: str) -> None:
+        """Remove a session for good."""
         ...
 
 

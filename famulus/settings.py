@@ -16,6 +16,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from famulus.errors import SettingsError
+from famulus.security.proxies import networks
+from famulus.security.scopes import Scope
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas."""
@@ -70,7 +72,12 @@ class Settings(BaseSettings):
     threads: int = Field(16, ge=1, description="of these, `def` nodes")
     processes: int | None = Field(None, ge=1, description="of these, CPU-bound nodes; unset: one for each CPU")
     max_record_bytes: int = Field(1_000_000, ge=1)
-    max_value_bytes: int = Field(900_000, ge=1, description="largest output or context value, as JSON")
+    max_value_bytes: int = Field(
+        67_108_864, ge=1, description="largest output, context value or input, as JSON; what is larger fails its step"
+    )
+    claim_bytes: int = Field(
+        262_144, ge=1024, le=4_194_304, description="larger values are kept apart from the rows, in pieces"
+    )
     starts: int = Field(64, ge=1, description="runs that are being started at the same time")
     intake_records: int = Field(16_384, ge=1, description="records of the jobs topic that are handled at the same time")
     intake_window: int = Field(50_000, ge=1, description="records handled or waiting for an earlier one's end")
@@ -96,6 +103,16 @@ class Settings(BaseSettings):
     timer_poll_seconds: float = Field(1.0, gt=0, description="how often is looked for runs of which something is due")
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
 
+    # -- watchdog ----------------------------------------------------------------------------------------------------
+    watch_seconds: float = Field(5.0, gt=0, description="how often a worker looks whether all is well with itself")
+    watch_patience_seconds: float = Field(
+        30.0, gt=0, description="what stands still for so long has the consumer restarted; again so long: exit code 70"
+    )
+    loop_alarm_seconds: float = Field(5.0, gt=0, description="an event loop blocked for so long is told in the log")
+    loop_dead_seconds: float = Field(
+        120.0, gt=0, description="a worker whose event loop is blocked for so long ends with exit code 70"
+    )
+
     # -- the rest ----------------------------------------------------------------------------------------------------
     data_dir: Path = Field(Path(".famulus"), description="of the embedded stack")
     embedded: bool = Field(default=False, description="the broker is the embedded one: shorter timeouts")
@@ -103,7 +120,21 @@ class Settings(BaseSettings):
     web_host: str = "127.0.0.1"
     web_port: int = Field(6066, ge=1, le=65535, description="not set: the first free one from the default on")
     insecure: bool = Field(
-        default=False, description="the views may listen on more than loopback; they ask nobody who they are"
+        default=False, description="the views may listen on more than loopback though FAMULUS_AUTH is off"
+    )
+    auth: Literal["on", "off"] = Field(
+        "off", description="on: every view asks for a token or a login; off is for loopback alone"
+    )
+    session_seconds: float = Field(12 * 3600.0, gt=0, description="how long a browser stays logged in")
+    auth_failures: int = Field(
+        10, ge=1, description="wrong tokens of one client in a minute; beyond that it has to wait"
+    )
+    trusted_proxies: Names = Field(
+        (), description="addresses or networks of proxies whose X-Forwarded headers are believed, with commas"
+    )
+    proxy_roles: Names = Field(
+        ("famulus-viewer=viewer", "famulus-operator=operator", "famulus-admin=admin"),
+        description="what the groups in X-Forwarded-Groups may do: group=viewer|operator|admin, with commas",
     )
     public_url: str | None = Field(
         None, description="where the HTTP API is reached from outside, for webhooks; default: the web host and port"
@@ -130,6 +161,11 @@ class Settings(BaseSettings):
             raise SettingsError(variable, f"{first['msg']}{shown}") from error
 
     @property
+    def max_claimed_bytes(self) -> int:
+        """The largest record of which only a claim is on the jobs topic: some large value, and what is around it."""
+        return self.max_value_bytes + self.max_record_bytes
+
+    @property
     def is_embedded(self) -> bool:
         """Nothing is configured: broker, Valkey and SQLite of the embedded stack."""
         return self.kafka_brokers is None
@@ -138,10 +174,25 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         return self.sqlite_path or self.data_dir / "famulus.db"
 
-    @field_validator("nodes", "blueprints", mode="before")
+    @field_validator("nodes", "blueprints", "trusted_proxies", "proxy_roles", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks(value)
+        return value
+
+    @field_validator("proxy_roles", mode="after")
+    @classmethod
+    def _roles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            group, equals, scope = text.rpartition("=")
+            if not (group and equals) or scope not in tuple(Scope):
+                raise ValueError(f"{text!r} is not group=scope with one of {', '.join(Scope)}")
+        return value
 
     @field_validator("kafka_brokers", "cassandra_contact_points", mode="after")
     @classmethod

@@ -74,7 +74,9 @@ class Sources:
 
     @property
     def starter(self) -> RunStarter:
-        return RunStarter(self.runs, self.catalog, self.app.bus, max_record_bytes=self.settings.max_record_bytes)
+        return RunStarter(
+            self.runs, self.catalog, self.app.engine.ports.bus, max_record_bytes=self.settings.max_claimed_bytes
+        )
 
     @property
     def schedules(self) -> StartingBook:

@@ -16,7 +16,7 @@ from famulus.cli import control, watching
 from famulus.cli.opening import given_input, open_starter, user
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.story import runs_table, story
-from famulus.cli.terminal import json_option, plain, print_json
+from famulus.cli.terminal import json_option, plain, print_json, print_json_line
 from famulus.client.servers import with_embedded
 from famulus.connect import open_progress
 from famulus.engine.catalog import Catalog
@@ -79,6 +79,14 @@ def start(
 def show(*, run_id: str, mermaid: bool, as_json: bool) -> None:
     """Tell the story of a run: where it stands, its steps, what happened when."""
     asyncio.run(_draw(RunId(run_id)) if mermaid else _show(RunId(run_id), as_json=as_json))
+
+
+@run.command()
+@id_argument
+@click.argument("key", metavar="KEY")
+def value(*, run_id: str, key: str) -> None:
+    """Print a value of the context as JSON, whole: a key, or the id of a node for its output."""
+    asyncio.run(_value(RunId(run_id), key))
 
 
 @run.command()
@@ -153,6 +161,14 @@ async def _show(run_id: RunId, *, as_json: bool) -> None:
             print_json({**view.as_json(), "events": [event.as_json() async for event in _all_events(reader, run_id)]})
             return
         Console().print(story(view, events, more_events=len(events) == EVENTS_SHOWN))
+
+
+async def _value(run_id: RunId, key: str) -> None:
+    async with _reader(Settings.load()) as reader:
+        found = await reader.values(run_id, [key])
+    if key not in found:
+        raise click.ClickException(f"run {run_id} has no value {key!r}; `famulus run show {run_id}` lists what it has")
+    print_json_line(found[key])
 
 
 async def _draw(run_id: RunId) -> None:

@@ -18,7 +18,7 @@ from famulus.client.run import Run
 from famulus.client.schedules import Schedules
 from famulus.client.servers import open_bus, reachable
 from famulus.client.transport import Transport
-from famulus.connect import open_stores
+from famulus.connect import claiming, open_stores
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader, RunSummary
 from famulus.engine.scheduling.book import StartingBook
@@ -47,7 +47,9 @@ class Famulus:
         known = reachable(Settings.load() if settings is None else settings)
         async with open_stores(known) as stores, open_bus(known, client_id="famulus-client") as bus:
             catalog = Catalog(stores.blueprints, time.time)
-            starter = RunStarter(stores.runs, catalog, bus, max_record_bytes=known.max_record_bytes)
+            starter = RunStarter(
+                stores.runs, catalog, claiming(bus, stores, known), max_record_bytes=known.max_claimed_bytes
+            )
             schedules = StartingBook(
                 stores.schedules,
                 runs=stores.runs,

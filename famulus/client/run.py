@@ -11,6 +11,7 @@ from typing import Any, Final
 from famulus.blueprint.values import ABSENT
 from famulus.client.transport import Asked, Transport
 from famulus.engine.asking import CommandOutcome
+from famulus.engine.claims import is_large
 from famulus.engine.reading import EventView, RunSummary, RunView, StepView, is_ended
 from famulus.engine.starting import StartOutcome
 from famulus.errors import InputError, RunCancelledError, RunFailedError, RunNotFoundError
@@ -186,11 +187,16 @@ class Run:
         view = await self.view()
         match view.summary.status:
             case RunStatus.COMPLETED:
-                return view.context
+                return await self._whole(view.context)
             case RunStatus.CANCELLED:
                 raise RunCancelledError(self.id, view.summary.reason)
             case _:
                 raise _failure(view)
+
+    async def _whole(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """The values, those too that a view tells only the size of."""
+        large = [key for key, value in context.items() if is_large(value)]
+        return {**context, **(await self.transport.values(self.id, large) if large else {})}
 
     def watch(self, *, after: int = -1) -> AsyncGenerator[EventView, None]:
         """The same as `events`."""

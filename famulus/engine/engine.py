@@ -19,11 +19,23 @@ from typing import Any, Final, assert_never
 from famulus.engine.builtins import BuiltIns, BuiltInServices, HookTokens
 from famulus.engine.catalog import Catalog
 from famulus.engine.children import Children
+from famulus.engine.claims import Claims, redeemed
 from famulus.engine.commands import Cancel, ChildNotice, Command
 from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.items import ItemOptions, ItemWorker
 from famulus.engine.joins import JoinDesk
-from famulus.engine.records import Fork, ItemNews, Job, Start, StepHint, TimerDueRecord, Wake, parse_job
+from famulus.engine.records import (
+    Claimed,
+    Fork,
+    ItemNews,
+    Job,
+    Start,
+    StepHint,
+    TimerDueRecord,
+    Wake,
+    parse_job,
+    parse_redeemed,
+)
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
@@ -92,6 +104,8 @@ class Ports:
     """``None``: the progress of steps is told on the events topic alone."""
     schedules: ScheduleStore | None = None
     """``None``: no schedule ticks here, and nobody looks for any."""
+    claims: Claims | None = None
+    """``None``: no record is kept apart for its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +113,8 @@ class EngineOptions:
     worker: str
     """The name of this worker in rows and events."""
     max_record_bytes: int = 1_000_000
+    max_claimed_bytes: int = 0
+    """The largest record of which only a claim is on the topic."""
     park_missing_implementations: bool = False
     """Set a step aside whose `uses` is not registered here, until a worker has it; otherwise it fails."""
     taken_seconds: float = 2.0
@@ -220,6 +236,7 @@ class Engine:
             options=ItemOptions(
                 worker=options.worker,
                 max_record_bytes=options.max_record_bytes,
+                max_outcome_bytes=max(options.max_record_bytes, options.max_claimed_bytes),
                 taken_seconds=options.taken_seconds,
                 handover_seconds=options.handover_seconds,
                 patience_seconds=options.item_patience_seconds,
@@ -387,9 +404,9 @@ class Engine:
             return None
         return self._attend(hint, record.partition, task)
 
-    async def _handle_later(self, record: Record, job: Job) -> None:
+    async def _handle_later(self, record: Record, job: Job | Claimed) -> None:
         try:
-            await self._handle(record, job)
+            await self._handle(record, await self._whole(job))
         except BadRecordError as error:
             await self._bury(record, error)
         except BlueprintNotFoundError as error:
@@ -399,6 +416,12 @@ class Engine:
         except TerminalError as error:
             # Trying again changes nothing, and would hold every acknowledgement behind this record.
             await self._bury(record, BadRecordError(str(error), code="cannot_be_handled"))
+
+    async def _whole(self, job: Job | Claimed) -> Job:
+        if not isinstance(job, Claimed):
+            return job
+        value = await redeemed(job.told, self.ports.claims)
+        return parse_redeemed(value, job, max_bytes=self.options.max_claimed_bytes)
 
     async def _handle(self, record: Record, job: Job) -> None:
         if isinstance(job, Start):

@@ -47,7 +47,7 @@ class ExecutionLimits:
     """Of these, attempts of `def` nodes."""
     processes: int = 2
     """Of these, attempts of CPU-bound nodes: each has a process."""
-    value_bytes: int = 900_000
+    value_bytes: int = 64 * 1024 * 1024
     """The largest output or context value, as JSON."""
 
 

@@ -54,6 +54,7 @@ BEATS_PER_PATIENCE: Final = 3
 class ItemOptions:
     worker: str
     max_record_bytes: int
+    max_outcome_bytes: int
     taken_seconds: float
     handover_seconds: float
     patience_seconds: float
@@ -200,7 +201,7 @@ class ItemWorker:
 
     async def _tell(self, outcome: ItemOutcome) -> None:
         """Put the outcome onto the jobs topic, however long it takes."""
-        value, most = item_record(outcome), self._options.max_record_bytes
+        value, most = item_record(outcome), self._options.max_outcome_bytes
         if len(value) > most:
             message = f"output and context changes of the item have {len(value)} bytes, at most {most} can be sent"
             value = item_record(_too_large(outcome, message))

@@ -13,6 +13,7 @@ from typing import Any, Final
 from famulus.blueprint.values import ABSENT
 from famulus.engine.builtins.child_ids import child_run_id
 from famulus.engine.catalog import Catalog
+from famulus.engine.claims import shown
 from famulus.engine.loader import state_of
 from famulus.engine.parents import Parent, parent_of
 from famulus.engine.rows import decode, step_state
@@ -127,7 +128,8 @@ class RunView:
 
 class RunReader:
     def __init__(self, store: RunStore, catalog: Catalog, progress: ProgressBoard | None = None) -> None:
-        self._store = store
+        self._store = shown(store)
+        self._whole = store
         self._catalog = catalog
         self._progress = progress
 
@@ -167,7 +169,8 @@ class RunReader:
     async def show(self, run_id: RunId) -> RunView:
         """Everything about a run but its events. Raises `RunNotFoundError`, `BlueprintNotFoundError`.
 
-        Of each node its latest step; of items how many there are. All that is recorded pages by `steps`.
+        Of each node its latest step; of items how many there are. All that is recorded pages by `steps`. In place of
+        a value that is too large for a row stands its size (`famulus.engine.claims`): `values` gives it whole.
         """
         run, rows = await self._run(run_id)
         birth, counts = rows.birth, ItemCounts(run.steps.values(), rows.steps)
@@ -196,13 +199,13 @@ class RunReader:
         return [(row.seq, _view_of(run, step_state(row), counts)) for row in page]
 
     async def values(self, run_id: RunId, keys: Collection[str]) -> dict[str, Any]:
-        """Those of the context keys that are there. Raises as `show`."""
-        run, _ = await self._run(run_id)
+        """Those of the context keys that are there, however large. Raises as `show`."""
+        run, _ = await self._run(run_id, self._whole)
         context = run.user_context()
         return {key: context[key] for key in keys if key in context}
 
-    async def _run(self, run_id: RunId) -> tuple[RunState, RunRows]:
-        rows = await self._store.load(run_id)
+    async def _run(self, run_id: RunId, store: RunStore | None = None) -> tuple[RunState, RunRows]:
+        rows = await (store or self._store).load(run_id)
         if rows is None:
             raise RunNotFoundError(run_id)
         rows = visible_rows(rows)

@@ -8,6 +8,7 @@
     timer     {"type": "timer", "run_id": "...", "kind": "step", "step_id": "..."}         a hint: its time has come
     taken     {"type": "taken", "run_id": "...", "step_id": "...", ...}            a worker has this item of a batch
     outcome   {"type": "outcome", "run_id": "...", "step_id": "...", ...}          what it came to: `engine.spreading`
+    claimed   {"type": "claimed", "run_id": "...", "claim": {...}}     one of these that is too large: `engine.claims`
     command   {"type": "command", "command": "cancel", "run_id": "..."}                    `famulus.engine.commands`
     flowcraft {"runId": "...", "blueprintId": "...", "nodeId": "..."}                      its adapter's job payload
 
@@ -23,6 +24,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from famulus.engine import fields
+from famulus.engine.claims import ClaimedRecord
 from famulus.engine.commands import ChildNotice, Command, changes_to_context, parse_command
 from famulus.engine.fields import shown
 from famulus.engine.parents import Parent
@@ -77,6 +79,14 @@ class ItemNews:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The record itself is kept apart."""
+
+    run_id: RunId
+    told: ClaimedRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
     """Load the run if it is not in memory, and set going what is due of it."""
 
@@ -94,7 +104,7 @@ class TimerDueRecord:
 Job: TypeAlias = Start | Fork | StepHint | ItemNews | Wake | TimerDueRecord | Command | ChildNotice
 
 
-def parse_job(value: bytes | None, *, max_bytes: int) -> Job:  # noqa: PLR0911  # a table of types
+def parse_job(value: bytes | None, *, max_bytes: int) -> Job | Claimed:  # noqa: PLR0911  # a table of types
     """Read a record's value. Raises `BadRecordError`."""
     document = _document(value, max_bytes)
     if "runId" in document and "run_id" not in document:
@@ -114,13 +124,23 @@ def parse_job(value: bytes | None, *, max_bytes: int) -> Job:  # noqa: PLR0911  
             return _news(read_item(document, ItemTaken))
         case "outcome":
             return _news(read_item(document, ItemOutcome))
+        case "claimed":
+            return _claimed(document)
         case "command":
             return parse_command(document)
         case other:
             raise BadRecordError(
-                f"`type` is {shown(other)}, expected start, fork, step, wake, timer, taken, outcome or command",
+                f"`type` is {shown(other)}, expected start, fork, step, wake, timer, taken, outcome, command, claimed",
                 code="unknown_record_type",
             )
+
+
+def parse_redeemed(value: bytes | None, claimed: Claimed, *, max_bytes: int) -> Job:
+    """Read the record that a claim stood for. Raises `BadRecordError`."""
+    job = parse_job(value, max_bytes=max_bytes)
+    if isinstance(job, Claimed) or job.run_id != claimed.run_id:
+        raise BadRecordError("what the claim stands for is no record of the same run", code="wrong_claim")
+    return job
 
 
 def parse_item(value: bytes | None, *, max_bytes: int) -> ItemDue:
@@ -203,6 +223,14 @@ def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
 
 def _news(told: ItemTaken | ItemOutcome) -> ItemNews:
     return ItemNews(run_id=RunId(told.run_id), told=told)
+
+
+def _claimed(document: dict[str, Any]) -> Claimed:
+    try:
+        told = msgspec.convert(document, ClaimedRecord)
+    except msgspec.ValidationError as error:
+        raise BadRecordError(f"the claim cannot be read: {error}", code="wrong_type") from error
+    return Claimed(run_id=fields.run_id(document), told=told)
 
 
 def _from_flowcraft(document: dict[str, Any]) -> Start:

@@ -256,7 +256,7 @@ class Stage:
             "bus": self.bus,
             **self._shared,
         }
-        through = {name: port and Through(port, machine, prefix=name) for name, port in given.items()}
+        through: dict[str, Any] = {name: port and Through(port, machine, prefix=name) for name, port in given.items()}
         wanted = {each.name for each in fields(Ports)}
         ports = Ports(clock=self.clock, **{name: port for name, port in through.items() if name in wanted})
         options = EngineOptions(worker=f"worker-{len(self.machines) + 1}", **self.options)

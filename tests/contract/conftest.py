@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from famulus.adapters.cassandra import (
+    CassandraBlobStore,
     CassandraBlueprintStore,
     CassandraDatabase,
     CassandraEpochs,
@@ -20,18 +21,22 @@ from famulus.adapters.cassandra import (
     CassandraRunStore,
     CassandraScheduleStore,
     CassandraTimerStore,
+    CassandraTokenStore,
     migrate,
 )
 from famulus.adapters.memory import (
+    MemoryBlobStore,
     MemoryBlueprintStore,
     MemoryEpochs,
     MemoryHookStore,
     MemoryJoins,
     MemoryRunStore,
     MemoryScheduleStore,
+    MemoryTokenStore,
 )
 from famulus.adapters.redis import RedisJoins
 from famulus.adapters.sqlite import (
+    SqliteBlobStore,
     SqliteBlueprintStore,
     SqliteDatabase,
     SqliteEpochs,
@@ -39,13 +44,14 @@ from famulus.adapters.sqlite import (
     SqliteRunStore,
     SqliteScheduleStore,
     SqliteTimerStore,
+    SqliteTokenStore,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from famulus.ports import BlueprintStore, Epochs, HookStore, Joins, RunStore, ScheduleStore, TimerStore
+    from famulus.ports import BlobStore, BlueprintStore, Epochs, HookStore, Joins, RunStore, ScheduleStore, TimerStore, TokenStore
 
 
 CASSANDRA_KEYSPACE = "famulus_contract_tests"
@@ -69,6 +75,10 @@ class Backend(Protocol):
 
     async def schedule_store(self, namespace: str) -> ScheduleStore: ...
 
+    async def blob_store(self, namespace: str) -> BlobStore: ...
+
+    async def token_store(self, namespace: str) -> TokenStore: ...
+
     async def close_clients(self) -> None:
         """Close those that are open, as workers that end: what they do in the background is done then."""
 
@@ -79,9 +89,11 @@ class MemoryBackend:
     def __init__(self) -> None:
         self._runs: dict[str, MemoryRunStore] = {}
         self._blueprints: dict[str, MemoryBlueprintStore] = {}
+        self._blobs: dict[str, MemoryBlobStore] = {}
         self._epochs: dict[str, MemoryEpochs] = {}
         self._hooks: dict[str, MemoryHookStore] = {}
         self._schedules: dict[str, MemoryScheduleStore] = {}
+        self._tokens: dict[str, MemoryTokenStore] = {}
 
     async def run_store(self, namespace: str) -> RunStore:
         return self._store(namespace)
@@ -103,6 +115,12 @@ class MemoryBackend:
 
     async def schedule_store(self, namespace: str) -> ScheduleStore:
         return self._schedules.setdefault(namespace, MemoryScheduleStore())
+
+    async def blob_store(self, namespace: str) -> BlobStore:
+        return self._blobs.setdefault(namespace, MemoryBlobStore())
+
+    async def token_store(self, namespace: str) -> TokenStore:
+        return self._tokens.setdefault(namespace, MemoryTokenStore())
 
     async def close_clients(self) -> None:
         pass
@@ -132,6 +150,12 @@ class SqliteBackend:
 
     async def schedule_store(self, namespace: str) -> ScheduleStore:
         return SqliteScheduleStore(await self._client(), namespace=namespace)
+
+    async def blob_store(self, namespace: str) -> BlobStore:
+        return SqliteBlobStore(await self._client(), namespace=namespace)
+
+    async def token_store(self, namespace: str) -> TokenStore:
+        return SqliteTokenStore(await self._client(), namespace=namespace)
 
     async def close_clients(self) -> None:
         await self._opened.aclose()
@@ -164,6 +188,12 @@ class CassandraBackend:
 
     async def schedule_store(self, namespace: str) -> ScheduleStore:
         return CassandraScheduleStore(await self._client(), namespace=namespace)
+
+    async def blob_store(self, namespace: str) -> BlobStore:
+        return CassandraBlobStore(await self._client(), namespace=namespace)
+
+    async def token_store(self, namespace: str) -> TokenStore:
+        return CassandraTokenStore(await self._client(), namespace=namespace)
 
     async def close_clients(self) -> None:
         await self._opened.aclose()

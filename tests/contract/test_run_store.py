@@ -610,6 +610,38 @@ async def test_recent_runs_come_newest_first(run_store: RunStore) -> None:
 # -- neighbours ------------------------------------------------------------------------------------------------------
 
 
+async def test_all_runs_are_named_once_also_those_that_have_ended(run_store: RunStore) -> None:
+    births = [a_birth(partition=number % 3, created_at=1000.5) for number in range(70)]
+    for number, birth in enumerate(births):
+        await run_store.commit(a_commit(birth, first=True))
+        if number % 2:
+            await run_store.commit(a_commit(birth, counter=2, status="completed", closes=True))
+
+    found = [run_id async for run_id in run_store.all_runs()]
+
+    assert sorted(found) == sorted(birth.run_id for birth in births)
+
+
+async def test_a_run_without_a_first_commit_is_none_of_all_runs(run_store: RunStore) -> None:
+    await run_store.commit(a_commit(a_birth(), counter=2))
+
+    assert [run_id async for run_id in run_store.all_runs()] == []
+
+
+async def test_the_open_index_has_the_runs_that_are_not_closed(run_store: RunStore) -> None:
+    open_run, closed, dormant, taken_over = (a_birth(created_at=time.time()) for _ in range(4))
+    for birth in (open_run, closed, dormant, taken_over):
+        await run_store.commit(a_commit(birth, first=True))
+    await run_store.commit(a_commit(closed, counter=2, status="completed", closes=True))
+    for birth in (dormant, taken_over):
+        await run_store.commit(a_commit(birth, counter=2, status="waiting", closes=True))
+    await run_store.commit(a_commit(taken_over, counter=3, takes_over=True))
+    asked = [birth.run_id for birth in (open_run, closed, dormant, taken_over)]
+
+    assert await run_store.in_open_index([*asked, new_run_id()]) == {open_run.run_id, taken_over.run_id}
+    assert await run_store.in_open_index([]) == frozenset()
+
+
 async def test_namespaces_do_not_see_each_other(backend: Backend, namespace: str) -> None:
     here, there = await backend.run_store(namespace), await backend.run_store(f"{namespace}_2")
     birth = a_birth()

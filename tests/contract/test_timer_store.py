@@ -174,3 +174,20 @@ async def test_namespaces_do_not_see_each_others_timers(backend: Backend, namesp
 
     assert await due(there) == []
     assert await due(here) == [a_timer()]
+
+
+async def test_of_given_rows_those_are_named_that_are_stored(timer_store: TimerStore) -> None:
+    here, gone = a_timer("r1"), a_timer("r2")
+    await timer_store.put([here, gone])
+    await timer_store.fired([gone])
+    others = [
+        a_timer("r1", NOW + 1),
+        a_timer("r1", partition=4),
+        a_timer("r1", kind="join"),
+        a_timer("r1", step_id="other"),
+    ]
+
+    assert list(await timer_store.stored([*others, replace(here, stamp=Stamp(9)), gone])) == [
+        replace(here, stamp=Stamp(9))
+    ]
+    assert list(await timer_store.stored([])) == []

@@ -92,6 +92,21 @@ async def flaky(ctx: NodeContext) -> int:
     return ctx.attempt
 
 
+@node("tests.large")
+async def large(ctx: NodeContext) -> str:
+    """A text of so many bytes as the params say."""
+    count(ctx)
+    return "x" * int(ctx.params["bytes"])
+
+
+@node("tests.length")
+async def length(ctx: NodeContext) -> int:
+    """The length of the input, once the gate `gate` is open."""
+    count(ctx)
+    await _opened("gate")
+    return len(ctx.input)
+
+
 @node("tests.unserialisable")
 async def unserialisable(ctx: NodeContext) -> object:
     count(ctx)

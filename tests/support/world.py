@@ -20,6 +20,7 @@ from famulus.adapters.memory import (
     MemoryProgressBoard,
     MemoryRunStore,
     MemoryScheduleStore,
+    MemoryTokenStore,
 )
 from famulus.adapters.memory.bus import ITEMS
 from famulus.blueprint import parse_blueprint
@@ -72,10 +73,12 @@ class World:
         self.hooks = MemoryHookStore()
         self.timers: Any = self.store.timers
         self.schedules: Any = MemoryScheduleStore()
+        self.tokens: Any = MemoryTokenStore()
         self.joins: Any = MemoryJoins()
         self.limits: Any = MemoryLimits()
         self.progress: Any = MemoryProgressBoard()
         self.bus = MemoryBus(partitions=4)
+        self.claims: Any = None
         self.options = {"hook_secret": b"that of all engines of a world", **options}
         self.engines: list[Engine] = []
         self.handling: set[asyncio.Task[None]] = set()
@@ -94,6 +97,7 @@ class World:
             limits=self.limits,
             progress=self.progress,
             schedules=self.schedules,
+            claims=self.claims,
         )
         engine = Engine(ports, self.registry, EngineOptions(worker=name, **self.options))
         self.engines.append(engine)

@@ -1,5 +1,6 @@
 """The stores of production: runs, blueprints and epochs in Cassandra."""
 
+from famulus.adapters.cassandra.blobs import CassandraBlobStore
 from famulus.adapters.cassandra.blueprints import CassandraBlueprintStore
 from famulus.adapters.cassandra.database import CassandraDatabase
 from famulus.adapters.cassandra.epochs import CassandraEpochs
@@ -8,8 +9,10 @@ from famulus.adapters.cassandra.runs import CassandraRunStore
 from famulus.adapters.cassandra.schedules import CassandraScheduleStore
 from famulus.adapters.cassandra.schema import migrate
 from famulus.adapters.cassandra.timers import CassandraTimerStore
+from famulus.adapters.cassandra.tokens import CassandraTokenStore
 
 __all__ = [
+    "CassandraBlobStore",
     "CassandraBlueprintStore",
     "CassandraDatabase",
     "CassandraEpochs",
@@ -17,5 +20,6 @@ __all__ = [
     "CassandraRunStore",
     "CassandraScheduleStore",
     "CassandraTimerStore",
+    "CassandraTokenStore",
     "migrate",
 ]

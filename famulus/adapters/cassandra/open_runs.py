@@ -91,6 +91,16 @@ class OpenRunIndex:
         async for rows in self._database.pages("select_open_runs", key):
             yield [RunId(run_id) for (run_id,) in rows]
 
+    async def names(self, birth: RunBirth) -> bool:
+        """Say whether a reader of the index would come upon the run."""
+        bucket = bucket_of(birth)
+        key = (self._namespace, bucket.partition, bucket.start)
+        entry, listed = await asyncio.gather(
+            self._database.execute("select_open_run", (*key, birth.run_id)),
+            self._database.execute("select_open_bucket", key),
+        )
+        return bool(entry and listed)
+
     async def drop_empty(self, bucket: Bucket, mark: int) -> None:
         """Take a bucket that was found empty out of the directory, unless runs may still enter it.
 

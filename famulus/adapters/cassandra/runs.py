@@ -15,13 +15,14 @@ from famulus.adapters.cassandra.open_runs import OpenRunIndex, bucket_of
 from famulus.adapters.cassandra.recent_runs import RecentRunIndex
 from famulus.adapters.cassandra.timers import CassandraTimerStore
 from famulus.errors import OutputError, StoreUnavailableError
+from famulus.ids import RunId
 from famulus.ports import Commit, EventRow, RunBirth, RunHead, RunRows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 
     from famulus.adapters.cassandra.database import CassandraDatabase, Write
-    from famulus.ids import RunId, Stamp
+    from famulus.ids import Stamp
 
 BATCH_BYTES: Final = 4 * 1024 * 1024
 """A commit above it is split. A quarter of what a node takes at all (max_mutation_size, 16 MiB by default).
@@ -168,6 +169,24 @@ class CassandraRunStore:
 
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
         return await self._recent.newest(limit=limit, before=before)
+
+    async def all_runs(self) -> AsyncIterator[RunId]:
+        async for page in self._database.pages("select_all_runs", ()):
+            run_ids = [RunId(run_id) for namespace, run_id in page if namespace == self._namespace]
+            heads = await self.heads(run_ids)
+            for run_id in run_ids:
+                if run_id in heads:
+                    yield run_id
+
+    async def in_open_index(self, run_ids: Sequence[RunId]) -> frozenset[RunId]:
+        heads = await self.heads(run_ids)
+        open_ids = [run_id async for run_id, is_open, _ in self._openness(list(heads)) if is_open]
+        found: set[RunId] = set()
+        for start in range(0, len(open_ids), CONCURRENT_READS):
+            some = open_ids[start : start + CONCURRENT_READS]
+            named = await asyncio.gather(*(self._open.names(heads[run_id][0]) for run_id in some))
+            found.update(run_id for run_id, is_named in zip(some, named, strict=True) if is_named)
+        return frozenset(found)
 
 
 def _has_moved_on(head: RunHead, stamps: Sequence[Stamp]) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-WORKER_FILES: Final = ("runs", "indexes", "timers", "blueprints", "epochs", "hooks", "schedules")
+WORKER_FILES: Final = ("runs", "indexes", "timers", "blueprints", "epochs", "hooks", "schedules", "tokens", "blobs")
 """What a worker executes. It needs no right to change the schema."""
 SCHEMA_FILE: Final = "schema_versions"
 

@@ -22,6 +22,7 @@ BUCKET_SECONDS: Final = 60
 SETTLED_SECONDS: Final = 600
 """An empty bucket stays in the directory so long after its end: clocks differ, and writes are late."""
 ROWS_PER_BATCH: Final = 500
+CONCURRENT_READS: Final = 64
 KNOWN_BUCKETS: Final = 10_000
 
 
@@ -79,6 +80,23 @@ class CassandraTimerStore:
         # Before their timers: a crash between the two leaves a bucket too many, which is dropped when it is over.
         await asyncio.gather(*map(self._enter_bucket, by_bucket))
         await self._write("insert_timer", by_bucket)
+
+    async def stored(self, rows: Sequence[TimerRow]) -> Sequence[TimerRow]:
+        found: list[TimerRow] = []
+        for start in range(0, len(rows), CONCURRENT_READS):
+            some = rows[start : start + CONCURRENT_READS]
+            are_there = await asyncio.gather(*map(self._is_stored, some))
+            found += [row for row, is_there in zip(some, are_there, strict=True) if is_there]
+        return found
+
+    async def _is_stored(self, row: TimerRow) -> bool:
+        bucket = TimerBucket(row.partition, _bucket_start(row.due_at))
+        key = (self._namespace, bucket.partition, bucket.start)
+        timer, listed = await asyncio.gather(
+            self._database.execute("select_timer", (*key, row.due_at, row.run_id, row.kind, row.step_id)),
+            self._database.execute("select_timer_bucket", key),
+        )
+        return bool(timer and listed)
 
     async def fired(self, rows: Sequence[TimerRow]) -> None:
         await self._write("delete_timer", _by_bucket(rows))

@@ -96,6 +96,11 @@ class Intake:
         return len(self._tasks)
 
     @property
+    def is_full(self) -> bool:
+        """No more records are started for now, so the stream is not read."""
+        return self._slots.locked() or not self._room.is_set()
+
+    @property
     def unacknowledged(self) -> int:
         """How many records of the present assignment are delivered and not acknowledged."""
         return self._unacknowledged

@@ -44,6 +44,8 @@ WRITTEN_FOR: Final = "0.15"
 FETCH_WAIT_MS: Final = 20
 FULL_BUFFERS_PAUSE_SECONDS: Final = 0.02
 COMMIT_BEFORE_REVOKE_SECONDS: Final = 3.0
+COMMIT_LOOK_SECONDS: Final = 0.5
+REOPENING_PAUSE_SECONDS: Final = 0.05
 RECORDS_BETWEEN_YIELDS: Final = 100
 
 
@@ -61,6 +63,8 @@ def install(app: faust.App) -> None:
 
 class TunedConsumerThread(driver.AIOKafkaConsumerThread):
     consumer: TunedConsumer
+    reopening = False
+    """Its Kafka client is being replaced (`famulus.adapters.faust.reopening`): there is nothing to be had from it."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         """Replaces `fetch_max_wait_ms=1500` of drivers/aiokafka.py:615, which no setting reaches."""
@@ -81,7 +85,15 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         `getmany` drops them and seeks to the committed offsets, but aiokafka does not seek a partition that has none.
         Records of a paused partition come too, since aiokafka takes an empty set of partitions for all of them.
         """
-        fetched = await super()._fetch_records(consumer, cast("set[TP]", active_partitions), timeout, max_records)
+        if self.reopening or consumer is not self._consumer:
+            await asyncio.sleep(REOPENING_PAUSE_SECONDS)
+            return {}
+        try:
+            fetched = await super()._fetch_records(consumer, cast("set[TP]", active_partitions), timeout, max_records)
+        except Exception:
+            if self.reopening or consumer is not self._consumer:
+                return {}
+            raise
         if active_partitions is None:
             return fetched
         wanted = {}
@@ -91,6 +103,27 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
             elif tp in consumer.assignment():
                 consumer.seek(tp, records[0].offset)
         return wanted
+
+    async def _commit(self, offsets: Any) -> bool:
+        """Adds to drivers/aiokafka.py:855, which stops the app when a commit fails.
+
+        It fails of course when the client is closed under it; what was not committed comes again.
+        """
+        if self.reopening:
+            return False
+        client = self._consumer
+        committing = asyncio.ensure_future(super()._commit(offsets))
+        while not committing.done():
+            await asyncio.wait({committing}, timeout=COMMIT_LOOK_SECONDS)
+            if self.reopening or client is not self._consumer:
+                committing.cancel()
+                return False
+        return committing.result()
+
+    async def crash(self, exc: BaseException) -> None:
+        """What a client says that is being replaced is no reason to stop the app."""
+        if not self.reopening:
+            await super().crash(exc)
 
 
 class TunedConsumer(driver.Consumer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from famulus.adapters.memory.blobs import MemoryBlobStore
 from famulus.adapters.memory.blueprints import MemoryBlueprintStore
 from famulus.adapters.memory.bus import DeadLetter, MemoryBus
 from famulus.adapters.memory.epochs import MemoryEpochs
@@ -12,9 +13,11 @@ from famulus.adapters.memory.progress import MemoryProgressBoard
 from famulus.adapters.memory.runs import MemoryRunStore
 from famulus.adapters.memory.schedules import MemoryScheduleStore
 from famulus.adapters.memory.timers import MemoryTimerStore
+from famulus.adapters.memory.tokens import MemoryTokenStore
 
 __all__ = [
     "DeadLetter",
+    "MemoryBlobStore",
     "MemoryBlueprintStore",
     "MemoryBus",
     "MemoryEpochs",
@@ -25,4 +28,5 @@ __all__ = [
     "MemoryRunStore",
     "MemoryScheduleStore",
     "MemoryTimerStore",
+    "MemoryTokenStore",
 ]

@@ -109,6 +109,15 @@ class MemoryRunStore:
         newest_first = sorted(earlier, key=lambda birth: (birth.created_at, birth.run_id), reverse=True)
         return tuple(birth.run_id for birth in newest_first[:limit])
 
+    async def all_runs(self) -> AsyncIterator[RunId]:
+        for run_id, run in tuple(self._runs.items()):
+            if run.birth_and_head:
+                yield run_id
+
+    async def in_open_index(self, run_ids: Sequence[RunId]) -> frozenset[RunId]:
+        asked = ((run_id, self._runs.get(run_id)) for run_id in run_ids)
+        return frozenset(run_id for run_id, run in asked if run and run.birth and run.head and run.head.is_open)
+
 
 def _newer(known: RowT | None, offered: RowT) -> RowT:
     if known is None or offered.stamp > known.stamp:

@@ -35,6 +35,9 @@ class MemoryTimerStore:
             if known is None or row.stamp > known.stamp:
                 timers[key] = row
 
+    async def stored(self, rows: Sequence[TimerRow]) -> Sequence[TimerRow]:
+        return tuple(row for row in rows if _key(row) in self._timers.get(row.partition, {}))
+
     async def fired(self, rows: Sequence[TimerRow]) -> None:
         for row in rows:
             timers, key = self._timers[row.partition], _key(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from famulus.adapters.sqlite.blobs import SqliteBlobStore
 from famulus.adapters.sqlite.blueprints import SqliteBlueprintStore
 from famulus.adapters.sqlite.database import SqliteDatabase
 from famulus.adapters.sqlite.epochs import SqliteEpochs
@@ -9,8 +10,10 @@ from famulus.adapters.sqlite.hooks import SqliteHookStore
 from famulus.adapters.sqlite.runs import SqliteRunStore
 from famulus.adapters.sqlite.schedules import SqliteScheduleStore
 from famulus.adapters.sqlite.timers import SqliteTimerStore
+from famulus.adapters.sqlite.tokens import SqliteTokenStore
 
 __all__ = [
+    "SqliteBlobStore",
     "SqliteBlueprintStore",
     "SqliteDatabase",
     "SqliteEpochs",
@@ -18,4 +21,5 @@ __all__ = [
     "SqliteRunStore",
     "SqliteScheduleStore",
     "SqliteTimerStore",
+    "SqliteTokenStore",
 ]

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from famulus.adapters.sqlite.statements import (
+    SELECT_ALL_PAGE,
     SELECT_BIRTH,
     SELECT_CONTEXT,
     SELECT_EVENTS,
     SELECT_HEAD,
     SELECT_OPEN_PAGE,
+    SELECT_OPENNESS,
     SELECT_RECENT,
     SELECT_STEPS,
     UPSERT_BIRTH,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from famulus.ports import Commit
 
 OPEN_PAGE_RUNS: Final = 500
+ALL_PAGE_RUNS: Final = 1000
 
 
 class SqliteRunStore:
@@ -78,6 +81,23 @@ class SqliteRunStore:
     async def recent(self, *, limit: int, before: float | None = None) -> Sequence[RunId]:
         rows = await self._select(SELECT_RECENT, math.inf if before is None else before, limit)
         return [RunId(row["run_id"]) for row in rows]
+
+    async def all_runs(self) -> AsyncIterator[RunId]:
+        last = ""
+        while page := await self._select(SELECT_ALL_PAGE, last, ALL_PAGE_RUNS):
+            for row in page:
+                yield RunId(row["run_id"])
+            last = page[-1]["run_id"]
+
+    async def in_open_index(self, run_ids: Sequence[RunId]) -> frozenset[RunId]:
+        def select(connection: sqlite3.Connection) -> frozenset[RunId]:
+            asked = (
+                (run_id, connection.execute(SELECT_OPENNESS, (self._namespace, run_id)).fetchone())
+                for run_id in run_ids
+            )
+            return frozenset(run_id for run_id, row in asked if row is not None and row["is_open"])
+
+        return await self._database.read(select)
 
     async def _select(self, statement: str, *parameters: Any) -> list[Row]:
         key = (self._namespace, *parameters)

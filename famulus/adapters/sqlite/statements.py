@@ -97,6 +97,15 @@ SELECT_RECENT: Final = """
     ORDER BY created_at DESC, run_id DESC LIMIT ?
 """
 
+SELECT_ALL_PAGE: Final = """
+    SELECT h.run_id
+    FROM heads h JOIN births b ON b.namespace = h.namespace AND b.run_id = h.run_id
+    WHERE h.namespace = ? AND h.run_id > ?
+    ORDER BY h.run_id LIMIT ?
+"""
+
+SELECT_OPENNESS: Final = "SELECT is_open FROM heads WHERE namespace = ? AND run_id = ?"
+
 # -- timers ----------------------------------------------------------------------------------------------------------
 
 UPSERT_TIMER: Final = """
@@ -110,6 +119,11 @@ SELECT_DUE_TIMERS: Final = """
     SELECT partition, due_at, run_id, kind, step_id, stamp
     FROM timers WHERE namespace = ? AND partition = ? AND due_at <= ?
     ORDER BY due_at, run_id, kind, step_id LIMIT ?
+"""
+
+SELECT_TIMER: Final = """
+    SELECT 1 FROM timers
+    WHERE namespace = ? AND partition = ? AND due_at = ? AND run_id = ? AND kind = ? AND step_id = ?
 """
 
 DELETE_TIMER: Final = """
@@ -206,3 +220,9 @@ INCREMENT_EPOCH: Final = """
 """
 
 SELECT_EPOCH: Final = "SELECT last FROM epochs WHERE namespace = ?"
+
+# -- large values ----------------------------------------------------------------------------------------------------
+
+INSERT_BLOB: Final = "INSERT OR IGNORE INTO blobs (namespace, run_id, digest, piece, data) VALUES (?, ?, ?, ?, ?)"
+
+SELECT_BLOB: Final = "SELECT data FROM blobs WHERE namespace = ? AND run_id = ? AND digest = ? AND piece = ?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from famulus.adapters.sqlite.statements import DELETE_TIMER, SELECT_DUE_TIMERS, UPSERT_TIMER
+from famulus.adapters.sqlite.statements import DELETE_TIMER, SELECT_DUE_TIMERS, SELECT_TIMER, UPSERT_TIMER
 from famulus.ports import TimerRow
 
 if TYPE_CHECKING:
@@ -28,6 +28,18 @@ class SqliteTimerStore:
 
     async def put(self, rows: Sequence[TimerRow]) -> None:
         await self._execute(UPSERT_TIMER, rows)
+
+    async def stored(self, rows: Sequence[TimerRow]) -> Sequence[TimerRow]:
+        keys = [values[:-1] for values in timer_columns(self._namespace, rows)]
+
+        def select(connection: sqlite3.Connection) -> list[TimerRow]:
+            return [
+                row
+                for row, key in zip(rows, keys, strict=True)
+                if connection.execute(SELECT_TIMER, key).fetchone() is not None
+            ]
+
+        return await self._database.read(select)
 
     async def fired(self, rows: Sequence[TimerRow]) -> None:
         await self._execute(DELETE_TIMER, rows)
