@@ -11,6 +11,7 @@ from famulus.adapters.cassandra import (
     CassandraBlobStore,
     CassandraBlueprintStore,
     CassandraDatabase,
+    CassandraDeadLetterStore,
     CassandraEpochs,
     CassandraHookStore,
     CassandraRunStore,
@@ -26,6 +27,7 @@ from famulus.adapters.sqlite import (
     SqliteBlobStore,
     SqliteBlueprintStore,
     SqliteDatabase,
+    SqliteDeadLetterStore,
     SqliteEpochs,
     SqliteHookStore,
     SqliteRunStore,
@@ -39,6 +41,7 @@ from famulus.errors import BlueprintError, SettingsError
 from famulus.ports import (
     BlueprintStore,
     Bus,
+    DeadLetterStore,
     Epochs,
     HookStore,
     Joins,
@@ -63,6 +66,7 @@ class Stores:
     claims: Claims
     """Of values that are too large for a row of `runs`, or for a record."""
     tokens: TokenStore
+    letters: DeadLetterStore
 
 
 @asynccontextmanager
@@ -188,6 +192,7 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
         timers=SqliteTimerStore(database, namespace=settings.namespace),
         schedules=SqliteScheduleStore(database, namespace=settings.namespace),
         tokens=SqliteTokenStore(database, namespace=settings.namespace),
+        letters=SqliteDeadLetterStore(database, namespace=settings.namespace),
     )
 
 
@@ -212,4 +217,5 @@ async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
         timers=CassandraTimerStore(database, namespace=settings.namespace),
         schedules=CassandraScheduleStore(database, namespace=settings.namespace),
         tokens=CassandraTokenStore(database, namespace=settings.namespace),
+        letters=CassandraDeadLetterStore(database, namespace=settings.namespace),
     )

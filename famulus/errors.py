@@ -23,6 +23,9 @@
     │   ├── ScheduleNotFoundError
     │   ├── ScheduleConflictError  the same schedule id with another content
     │   ├── SettingsError          a setting is missing or wrong; names the variable
+    │   ├── AccessDeniedError      the HTTP API does not know who asks, or that one may not
+    │   ├── TokenError             a token that cannot be made or revoked
+    │   ├── SecretError            a secret that a step asks for is missing, or none; names it
     │   └── NonRetryableError      raised by node authors: fail the step now
     └── RetryableError             may go through later
         ├── RetryAfter             raised by node authors: try the step again, but not before then
@@ -228,6 +231,23 @@ class SettingsError(TerminalError):
     def __init__(self, variable: str, problem: str) -> None:
         super().__init__(f"{variable}: {problem}")
         self.variable = variable
+
+
+class AccessDeniedError(TerminalError):
+    """The HTTP API does not know who asks, or whoever asks may not do that."""
+
+
+class TokenError(TerminalError):
+    """A token cannot be made or revoked as it was asked for."""
+
+
+class SecretError(TerminalError):
+    """A secret that a step asks for is missing, or cannot be one. The value is never told."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"secret {name!r} {problem}")
+        self.name = name
+        self.problem = problem
 
 
 class NonRetryableError(TerminalError):

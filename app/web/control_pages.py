@@ -11,6 +11,7 @@ from faust import web
 from famulus.blueprint import ABSENT
 from famulus.ids import RunId
 
+from .callers import asker
 from .forms import payload_of
 from .requests import BY_PAGE, REASON_CHARACTERS, run_id_of
 from .sources import View
@@ -31,7 +32,7 @@ class _Button(View):
             known,
             self.name,
             await self.given(known, filled_in),
-            by=BY_PAGE,
+            by=asker(request, None, BY_PAGE),
             reason=str(filled_in.get("reason") or "")[:REASON_CHARACTERS] or None,
             patience_seconds=ANSWER_SECONDS,
         )

@@ -1,17 +1,19 @@
 """What holds for every request, whatever view it is for.
 
-    secured ─> answered ─> guarded ─> the view
+    secured ─> answered ─> guarded ─> admitted ─> the view
 
-`guarded` refuses what a web page of somebody else could make the browser of an operator send: a name that was made to
-point here (DNS rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON
-under `/api`, `/health` and `/hooks`, else a page; what went wrong inside is told to the log and not to the client.
-`secured` adds the headers that keep a browser from running anything but what we serve.
+`admitted` asks who it is (`gate.py`), and tells the log of everything that somebody changes. `guarded` refuses what a
+web page of somebody else could make the browser of an operator send: a name that was made to point here (DNS
+rebinding), and unsafe methods from another origin. `answered` makes a response of every error, JSON under `/api`,
+`/health` and `/hooks`, else a page; what went wrong inside is told to the log and not to the client. `secured` adds the
+headers that keep a browser from running anything but what we serve.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -38,16 +40,19 @@ from famulus.errors import (
     ScheduleError,
     ScheduleNotFoundError,
 )
+from famulus.security.audit import audit
 from famulus.settings import Settings
 
-from .rendering import json_response, page
+from .callers import ORIGIN, caller_of
+from .gate import GATE, SAFE_METHODS, is_same_origin
+from .login import LOGIN_PATH, login_page
+from .rendering import json_response, page, shown_to
 from .requests import RequestError, is_loopback
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 20.0
 RETRY_AFTER_SECONDS: Final = 2
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -78,7 +83,7 @@ STATUS_OF: Final[Sequence[tuple[type[FamulusError], int]]] = (
 
 def middlewares(settings: Settings) -> list[Middleware]:
     """Outermost first."""
-    return [_secured, _answered, _guard(settings)]
+    return [_secured, _answered, _guard(settings), _admitted]
 
 
 @web.middleware
@@ -113,6 +118,10 @@ def _response_to(request: web.Request, error: Exception) -> web.Response:
         return _error(request, status, "this is an error of famulus; the log of the worker tells more")
     message = f"no answer within {ANSWER_SECONDS:g} s: ask for less" if isinstance(error, TimeoutError) else str(error)
     response = _error(request, status, message, problems=getattr(error, "problems", ()), error=error)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RequestError) and error.retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("request not answered: %s", message, extra=what)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -136,22 +145,53 @@ def _status_of(error: Exception) -> int:
 def _guard(settings: Settings) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[ORIGIN] = request.app[GATE].origin_of(request)
         host = URL(f"http://{request.host}").host or ""
-        if is_loopback(settings.web_host) and not settings.insecure and not is_loopback(host):
+        # Where callers are asked who they are, such a name helps nobody: the browser has no cookie for it.
+        is_open = settings.insecure or settings.auth == "on"
+        if is_loopback(settings.web_host) and not is_open and not is_loopback(host):
             raise RequestError(f"this worker is not called {host[:80]!r}, only localhost", status=421)
-        if request.method not in SAFE_METHODS and not _is_same_origin(request):
+        if request.method not in SAFE_METHODS and not is_same_origin(request):
             raise RequestError("the request comes from a page of another site", status=403)
         return await handler(request)
 
     return guarded
 
 
-def _is_same_origin(request: web.Request) -> bool:
-    """Browsers say where a request comes from; programs do not, and nobody can make them send it."""
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = request.headers.get("Origin")
-    return origin is None or URL(origin).authority == request.host
+@web.middleware
+async def _admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    await request.app[GATE].admit(request)
+    with shown_to(request):
+        if request.method in SAFE_METHODS:
+            return await handler(request)
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as answer:
+            status = answer.status
+            raise
+        except Exception as error:
+            status = _status_of(error)
+            raise
+        else:
+            return response
+        finally:
+            _audit(request, status)
+
+
+def _audit(request: web.Request, status: int) -> None:
+    """What was asked for, by whom, and how it was answered. The path of a webhook is its token, and is not told."""
+    caller = caller_of(request)
+    resource = request.match_info.route.resource
+    route = "" if resource is None else resource.canonical
+    audit(
+        f"{request.method} {route}",
+        by=caller.name if caller is not None else "",
+        client=request[ORIGIN].client,
+        status=status,
+        **{name: value for name, value in request.match_info.items() if name != "token"},
+    )
 
 
 def _error(
@@ -168,6 +208,8 @@ def _error(
             # Ours are for programs too: `famulus.client` raises them again.
             body |= {"type": type(error).__name__, "attributes": _attributes(error)}
         return json_response({"error": {**body, "problems": problems} if problems else body}, status=status)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return login_page(request, message if request.path == LOGIN_PATH else "", status=status)
     title = HTTPStatus(status).phrase
     return page("error.html", status=status, title=title, message=message, problems=problems)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,8 @@ from markupsafe import Markup
 
 from famulus.blueprint import ABSENT
 
+from .callers import FORM_TOKEN, caller_of, may_operate
+
 FOLDER: Final = Path(__file__).parent
 STATIC: Final = FOLDER / "static"
 CUT_CHARACTERS: Final = 240
@@ -23,6 +27,10 @@ CUT_PARAGRAPH_CHARACTERS: Final = 6000
 MINUTE: Final = 60
 HOUR: Final = 3600
 DAY: Final = 86_400
+
+_READER: ContextVar[web.Request | None] = ContextVar("famulus.reader", default=None)
+FORM_FIELD: Final = "form_token"
+"""The field of a form that shows that it is one of ours."""
 
 _INVISIBLE: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
@@ -38,6 +46,16 @@ def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | No
         content_type="application/json",
         charset="utf-8",
     )
+
+
+@contextmanager
+def shown_to(request: web.Request) -> Iterator[None]:
+    """Pages that are rendered meanwhile are for whoever sends the request."""
+    token = _READER.set(request)
+    try:
+        yield
+    finally:
+        _READER.reset(token)
 
 
 def page(template: str, *, status: int = 200, **shown: Any) -> web.Response:
@@ -101,6 +119,17 @@ def bars(values: Sequence[float], *, height: int) -> list[int]:
     return [max(1, round(value / highest * height)) if value else 0 for value in values]
 
 
+def _form_token() -> Markup:
+    """The field that every form needs which changes something; empty where nobody has logged in."""
+    token = _reader(lambda request: request.get(FORM_TOKEN))
+    return Markup('<input type="hidden" name="{}" value="{}">').format(FORM_FIELD, token) if token else Markup()
+
+
+def _reader(ask: Callable[[web.Request], Any]) -> Any:
+    request = _READER.get()
+    return None if request is None else ask(request)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -114,5 +143,8 @@ def _environment() -> Environment:
     environment.filters |= {"cut": cut, "clock": clock, "instant": instant, "duration": duration, "json": as_json}
     environment.filters["json_paragraph"] = as_json_paragraph
     environment.tests["cut"] = is_cut
+    environment.globals["form_token"] = _form_token
+    environment.globals["reader"] = lambda: _reader(caller_of)
+    environment.globals["may_operate"] = lambda: _reader(may_operate)
     environment.globals["CUT_PARAGRAPH"] = CUT_PARAGRAPH_CHARACTERS
     return environment

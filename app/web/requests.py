@@ -13,6 +13,8 @@ from aiohttp import web
 from famulus.flow.status import RunStatus
 from famulus.ids import RUN_ID_PATTERN, RunId, is_run_id
 
+from .callers import asker
+
 RUNS_LIMIT: Final = 50
 RUNS_LIMIT_MAX: Final = 500
 EVENTS_LIMIT: Final = 1000
@@ -28,9 +30,12 @@ COMMAND_ID_CHARACTERS: Final = 128
 class RequestError(Exception):
     """A request that cannot be answered as it is."""
 
-    def __init__(self, message: str, *, status: int, problems: Collection[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, status: int, problems: Collection[str] = (), retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
         self.problems = tuple(problems)
 
 
@@ -119,7 +124,7 @@ async def start_request(request: web.Request) -> StartRequest:
         version=fields.text("version"),
         input=fields.object("input"),
         start_at=fields.time("start_at"),
-        by=fields.text("by", at_most=REASON_CHARACTERS),
+        by=asker(request, fields.text("by", at_most=REASON_CHARACTERS), "") or None,
     )
     fields.only("blueprint_id", "version", "run_id", "input", "start_at", "by")
     fields.check()
@@ -135,7 +140,7 @@ async def command_request(request: web.Request, *, by: str, fields: Collection[s
     read.only("by", "reason", "command_id", *fields)
     read.check()
     given = {name: read.given[name] for name in fields if name in read.given}
-    return CommandRequest(given=given, by=given_by or by, reason=reason, command_id=command_id)
+    return CommandRequest(given=given, by=asker(request, given_by, by), reason=reason, command_id=command_id)
 
 
 async def fork_request(request: web.Request, *, by: str) -> ForkRequest:
@@ -144,7 +149,7 @@ async def fork_request(request: web.Request, *, by: str) -> ForkRequest:
         from_step=fields.text("from_step", required=True) or "",
         context=fields.object("context"),
         run_id=fields.run_id("run_id"),
-        by=fields.text("by", at_most=REASON_CHARACTERS) or by,
+        by=asker(request, fields.text("by", at_most=REASON_CHARACTERS), by),
     )
     fields.only("from_step", "context", "run_id", "by")
     fields.check()
@@ -159,13 +164,13 @@ def steps_query(query: Mapping[str, str]) -> EventsQuery:
     return EventsQuery(after=-1 if after is None else after, limit=limit or STEPS_LIMIT)
 
 
-async def asked_by(request: web.Request) -> str | None:
+async def asked_by(request: web.Request, *, default: str) -> str:
     """Who asks; the body may be left out."""
     fields = _Fields(await json_object(request) if request.can_read_body else {}, status=422, what="the body")
     by = fields.text("by", at_most=REASON_CHARACTERS)
     fields.only("by")
     fields.check()
-    return by
+    return asker(request, by, default)
 
 
 async def trigger_request(request: web.Request) -> str | float | None:

@@ -9,6 +9,7 @@ from faust import web
 from famulus.engine.scheduling.book import ScheduleOutcome, ScheduleView
 
 from .api import PREFIX, STATUS_OF
+from .callers import asker
 from .rendering import json_response
 from .requests import RequestError, asked_by, json_object, trigger_request
 from .sources import View
@@ -37,7 +38,7 @@ class Schedules(View):
             raise RequestError(f"replace is {replace[:40]!r}, expected true or false", status=400)
         document = await json_object(request)
         registered = await self.sources.schedules.create(
-            {**document, "by": document.get("by") or BY_API}, replace_old=replace == "true"
+            {**document, "by": asker(request, document.get("by"), BY_API)}, replace_old=replace == "true"
         )
         return json_response(
             {"outcome": registered.outcome, "schedule": _schedule(registered.schedule)},
@@ -60,14 +61,14 @@ class Schedule(View):
 @blueprint.route("/schedules/{schedule_id}/pause", name="pause")
 class Pause(View):
     async def post(self, request: Any, schedule_id: str) -> Any:
-        by = await asked_by(request) or BY_API
+        by = await asked_by(request, default=BY_API)
         return json_response({"schedule": _schedule(await self.sources.schedules.pause(schedule_id, by=by))})
 
 
 @blueprint.route("/schedules/{schedule_id}/unpause", name="unpause")
 class Unpause(View):
     async def post(self, request: Any, schedule_id: str) -> Any:
-        by = await asked_by(request) or BY_API
+        by = await asked_by(request, default=BY_API)
         return json_response({"schedule": _schedule(await self.sources.schedules.unpause(schedule_id, by=by))})
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import web as aiohttp_web
 from faust import web
 
+from .callers import asker
 from .rendering import page
 from .requests import BY_PAGE
 from .sources import View
@@ -42,16 +43,16 @@ class Schedule(View):
 
 @blueprint.route("/schedules/{schedule_id}/pause", name="pause")
 class Pause(View):
-    async def post(self, _request: Any, schedule_id: str) -> Any:
+    async def post(self, request: Any, schedule_id: str) -> Any:
         """From the button of the page. That it was our page, the middleware has made sure of."""
-        found = await self.sources.schedules.pause(schedule_id, by=BY_PAGE)
+        found = await self.sources.schedules.pause(schedule_id, by=asker(request, None, BY_PAGE))
         raise aiohttp_web.HTTPSeeOther(f"/schedules/{found.id}")
 
 
 @blueprint.route("/schedules/{schedule_id}/unpause", name="unpause")
 class Unpause(View):
-    async def post(self, _request: Any, schedule_id: str) -> Any:
-        found = await self.sources.schedules.unpause(schedule_id, by=BY_PAGE)
+    async def post(self, request: Any, schedule_id: str) -> Any:
+        found = await self.sources.schedules.unpause(schedule_id, by=asker(request, None, BY_PAGE))
         raise aiohttp_web.HTTPSeeOther(f"/schedules/{found.id}")
 
 

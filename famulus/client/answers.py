@@ -12,12 +12,20 @@ from typing import Any, Final
 import msgspec
 
 from famulus import errors
-from famulus.errors import ApiUnavailableError, BadRecordError, FamulusError, InputError, TerminalError
+from famulus.errors import (
+    AccessDeniedError,
+    ApiUnavailableError,
+    BadRecordError,
+    FamulusError,
+    InputError,
+    TerminalError,
+)
 
 _TYPES: Final[Mapping[str, type[FamulusError]]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, FamulusError)
 }
 _MISFITS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+_DENIED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 TEXT_SHOWN: Final = 200
 
 
@@ -30,6 +38,8 @@ def error_of(status: int, content: bytes, *, asked: str) -> FamulusError:
         return _again(kind, message, attributes if isinstance(attributes, dict) else {})
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return BadRecordError(message, code="too_large")
+    if status in _DENIED:
+        return AccessDeniedError(message)
     if status in _MISFITS:
         return InputError(message)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

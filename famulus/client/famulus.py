@@ -62,12 +62,17 @@ class Famulus:
 
     @classmethod
     @asynccontextmanager
-    async def http(cls, url: str, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[Famulus]:
+    async def http(
+        cls, url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Famulus]:
         """Talk to any worker at its address, such as http://127.0.0.1:6066; headers are for a proxy that asks for them.
+
+        The token is one of `famulus token create`, where workers ask for it.
 
         Nothing is sent yet: a worker that is away is an `ApiUnavailableError` of the first call.
         """
-        async with aiohttp.ClientSession(headers=headers) as session:
+        known = {**(headers or {}), **({} if token is None else {"Authorization": f"Bearer {token}"})}
+        async with aiohttp.ClientSession(headers=known) as session:
             yield cls(HttpTransport(session, url))
 
     async def start(

@@ -51,7 +51,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from famulus.ports import BlobStore, BlueprintStore, Epochs, HookStore, Joins, RunStore, ScheduleStore, TimerStore, TokenStore
+    from famulus.ports import (
+        BlobStore,
+        BlueprintStore,
+        Epochs,
+        HookStore,
+        Joins,
+        RunStore,
+        ScheduleStore,
+        TimerStore,
+        TokenStore,
+    )
 
 
 CASSANDRA_KEYSPACE = "famulus_contract_tests"

@@ -123,7 +123,7 @@ async def open_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         app = create_app(known, agents=agents, tables=tables, registry=world.registry)
         engine = world.engines[0]
         schedules = schedule_book(engine, world.schedules, known)
-        vars(app).update(engine=engine, bus=world.bus, reader=world.reader, schedules=schedules)
+        vars(app).update(engine=engine, bus=world.bus, reader=world.reader, schedules=schedules, tokens=world.tokens)
         web: Any = app.web
         web.web_app[SOURCES] = Sources(app, FixedBoard(), FixedThroughput())
         web.init_server()

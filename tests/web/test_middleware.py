@@ -75,6 +75,8 @@ async def test_only_our_routes_exist(site: Site) -> None:
         "/api/v1/health/live",
         "/api/v1/health/ready",
         "/static",
+        "/login",
+        "/logout",
     }
 
 

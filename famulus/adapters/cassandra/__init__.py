@@ -3,6 +3,7 @@
 from famulus.adapters.cassandra.blobs import CassandraBlobStore
 from famulus.adapters.cassandra.blueprints import CassandraBlueprintStore
 from famulus.adapters.cassandra.database import CassandraDatabase
+from famulus.adapters.cassandra.dead_letters import CassandraDeadLetterStore
 from famulus.adapters.cassandra.epochs import CassandraEpochs
 from famulus.adapters.cassandra.hooks import CassandraHookStore
 from famulus.adapters.cassandra.runs import CassandraRunStore
@@ -15,6 +16,7 @@ __all__ = [
     "CassandraBlobStore",
     "CassandraBlueprintStore",
     "CassandraDatabase",
+    "CassandraDeadLetterStore",
     "CassandraEpochs",
     "CassandraHookStore",
     "CassandraRunStore",

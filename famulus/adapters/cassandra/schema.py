@@ -31,7 +31,20 @@ log = logging.getLogger(__name__)
 REPLICATION_SETTING: Final = "FAMULUS_CASSANDRA_REPLICATION"
 SCHEMA_TIMEOUT_SECONDS: Final = 60.0
 """For one change: a node writes it to disk and tells all others."""
-EXPIRING_TABLES: Final = ("runs", "steps", "context", "events", "recent_runs", "recent_buckets", "hooks", "blobs")
+EXPIRING_TABLES: Final = (
+    "runs",
+    "steps",
+    "context",
+    "events",
+    "recent_runs",
+    "recent_buckets",
+    "hooks",
+    "blobs",
+    "dead_letters",
+    "dead_letter_list",
+    "dead_letter_buckets",
+    "dead_letter_marks",
+)
 """Not the index of open runs: what is open must not vanish from there."""
 
 _DATACENTER: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")

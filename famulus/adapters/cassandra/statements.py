@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-WORKER_FILES: Final = ("runs", "indexes", "timers", "blueprints", "epochs", "hooks", "schedules", "tokens", "blobs")
+WORKER_FILES: Final = (
+    "runs",
+    "indexes",
+    "timers",
+    "blueprints",
+    "epochs",
+    "hooks",
+    "schedules",
+    "tokens",
+    "blobs",
+    "dead_letters",
+)
 """What a worker executes. It needs no right to change the schema."""
 SCHEMA_FILE: Final = "schema_versions"
 

@@ -85,13 +85,13 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         `getmany` drops them and seeks to the committed offsets, but aiokafka does not seek a partition that has none.
         Records of a paused partition come too, since aiokafka takes an empty set of partitions for all of them.
         """
-        if self.reopening or consumer is not self._consumer:
+        if self._is_replaced(consumer):
             await asyncio.sleep(REOPENING_PAUSE_SECONDS)
             return {}
         try:
             fetched = await super()._fetch_records(consumer, cast("set[TP]", active_partitions), timeout, max_records)
         except Exception:
-            if self.reopening or consumer is not self._consumer:
+            if self._is_replaced(consumer):
                 return {}
             raise
         if active_partitions is None:
@@ -115,10 +115,13 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         committing = asyncio.ensure_future(super()._commit(offsets))
         while not committing.done():
             await asyncio.wait({committing}, timeout=COMMIT_LOOK_SECONDS)
-            if self.reopening or client is not self._consumer:
+            if self._is_replaced(client):
                 committing.cancel()
                 return False
         return committing.result()
+
+    def _is_replaced(self, client: Any) -> bool:
+        return self.reopening or client is not self._consumer
 
     async def crash(self, exc: BaseException) -> None:
         """What a client says that is being replaced is no reason to stop the app."""

@@ -11,7 +11,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.partitioner import murmur2
 
-from famulus.errors import BusUnavailableError, OutputError
+from famulus.adapters.letters import reason_headers
+from famulus.errors import BusUnavailableError, InputError, OutputError
+from famulus.ports import LETTER_CUT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -32,7 +34,6 @@ RETRY_START_SECONDS: Final = 0.1
 EXCERPT_BYTES: Final = 64 * 1024
 """What is kept of the value of a dead letter that is too large for its topic."""
 SMALL_EXCERPT_BYTES: Final = 1024
-REASON_BYTES: Final = 8 * 1024
 
 Headers: TypeAlias = "Sequence[tuple[str, bytes | None]]"
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -118,18 +119,22 @@ class KafkaBus:
     async def send_event(self, run_id: RunId, value: bytes) -> Awaitable[None]:
         return await self._send(self._events, run_id.encode(), value, ())
 
+    async def send_again(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> Awaitable[None]:
+        if topic not in (self._jobs, self._items):
+            raise InputError(f"{topic[:200]!r} is no topic to send records to, only {self._jobs} and {self._items} are")
+        # A producer takes no record with neither key nor value.
+        return await self._send(topic, key, b"" if key is None and value is None else value, headers)
+
     async def send_dead_letter(self, record: Record, *, code: str, reason: str) -> Awaitable[None]:
-        """The record with its own headers first, then ``famulus-error-code``, ``famulus-error``, ``famulus-source``.
+        """The record with its own headers first, then those of `famulus.adapters.letters.reason_headers`.
 
         A record that the topic cannot take is cut: its value to 64 KiB or, if that does not fit either, key and value
         to 1 KiB and its own headers left out. ``famulus-truncated`` then holds the length of the whole value. To know
         that, this waits for the acknowledgement itself. A record with neither key nor value gets an empty value.
         """
-        why: Headers = (
-            ("famulus-error-code", code.encode()),
-            ("famulus-error", reason.encode(errors="replace")[:REASON_BYTES]),
-            ("famulus-source", f"{record.topic}/{record.partition}/{record.offset}".encode()),
-        )
+        why: Headers = reason_headers(record, code=code, reason=reason)
         whole, cut, smallest = record, _cut(record, EXCERPT_BYTES), _cut(record, SMALL_EXCERPT_BYTES, bare=True)
         for letter in (whole, cut):
             try:
@@ -229,7 +234,7 @@ def _cut(record: Record, length: int, *, bare: bool = False) -> Record:
         record,
         key=record.key[:length] if record.key is not None and bare else record.key,
         value=value[:length],
-        headers=(*(() if bare else record.headers), ("famulus-truncated", str(len(value)).encode())),
+        headers=(*(() if bare else record.headers), (LETTER_CUT, str(len(value)).encode())),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from famulus.adapters.memory.blobs import MemoryBlobStore
 from famulus.adapters.memory.blueprints import MemoryBlueprintStore
 from famulus.adapters.memory.bus import DeadLetter, MemoryBus
+from famulus.adapters.memory.dead_letters import MemoryDeadLetterStore
 from famulus.adapters.memory.epochs import MemoryEpochs
 from famulus.adapters.memory.hooks import MemoryHookStore
 from famulus.adapters.memory.joins import MemoryJoins
@@ -20,6 +21,7 @@ __all__ = [
     "MemoryBlobStore",
     "MemoryBlueprintStore",
     "MemoryBus",
+    "MemoryDeadLetterStore",
     "MemoryEpochs",
     "MemoryHookStore",
     "MemoryJoins",

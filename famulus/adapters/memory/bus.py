@@ -11,7 +11,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from famulus.adapters.letters import reason_headers
 from famulus.adapters.memory.murmur2 import partition_for
+from famulus.errors import InputError
 from famulus.ports import Record
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 JOBS: Final = "jobs"
 ITEMS: Final = "items"
+LETTERS: Final = "dead-letters"
 """Names of topics, in records."""
 
 
@@ -44,6 +47,8 @@ class MemoryBus:
         """Of batches that are spread; handed out by `subscribe` as jobs are."""
         self.events: tuple[list[Record], ...] = tuple([] for _ in range(partitions))
         self.dead_letters: list[DeadLetter] = []
+        self.letters: list[Record] = []
+        """The same as they lie on their topic."""
         self._now = now
         self._taken = [0] * partitions
         self._arrival = asyncio.Event()
@@ -76,8 +81,21 @@ class MemoryBus:
         self.events[partition].append(record)
         return _acknowledged()
 
+    async def send_again(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> Awaitable[None]:
+        if topic not in (JOBS, ITEMS):
+            raise InputError(f"{topic[:200]!r} is no topic to send records to, only {JOBS} and {ITEMS} are")
+        partition = 0 if key is None else partition_for(key, len(self.jobs))
+        record = Record(topic=topic, partition=partition, offset=0, key=key, value=value, headers=tuple(headers))
+        self._append((self.jobs if topic == JOBS else self.items)[partition], record)
+        return _acknowledged()
+
     async def send_dead_letter(self, record: Record, *, code: str, reason: str) -> Awaitable[None]:
         self.dead_letters.append(DeadLetter(record=record, code=code, reason=reason))
+        headers = (*record.headers, *reason_headers(record, code=code, reason=reason))
+        letter = replace(record, topic=LETTERS, partition=0, offset=len(self.letters), headers=headers)
+        self.letters.append(replace(letter, timestamp=self._now()))
         return _acknowledged()
 
     def append_job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from famulus.adapters.sqlite.blobs import SqliteBlobStore
 from famulus.adapters.sqlite.blueprints import SqliteBlueprintStore
 from famulus.adapters.sqlite.database import SqliteDatabase
+from famulus.adapters.sqlite.dead_letters import SqliteDeadLetterStore
 from famulus.adapters.sqlite.epochs import SqliteEpochs
 from famulus.adapters.sqlite.hooks import SqliteHookStore
 from famulus.adapters.sqlite.runs import SqliteRunStore
@@ -16,6 +17,7 @@ __all__ = [
     "SqliteBlobStore",
     "SqliteBlueprintStore",
     "SqliteDatabase",
+    "SqliteDeadLetterStore",
     "SqliteEpochs",
     "SqliteHookStore",
     "SqliteRunStore",

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-MIGRATIONS: Final = ("schema.sql", "hooks.sql", "waiting.sql", "schedules.sql", "blobs.sql", "tokens.sql")
+MIGRATIONS: Final = (
+    "schema.sql",
+    "hooks.sql",
+    "waiting.sql",
+    "schedules.sql",
+    "blobs.sql",
+    "tokens.sql",
+    "dead_letters.sql",
+)
 """Each brings the file from the version that is its place here (0: empty) to the next. Only ever appended to."""
 BUSY_TIMEOUT_SECONDS: Final = 5.0
 """How long a write waits for another process that writes."""

@@ -1,0 +1,1 @@
+"""Who may do what, what nobody may read, and how a connection is kept from strangers."""
