@@ -8,6 +8,8 @@
     │   ├── BlueprintNotFoundError
     │   ├── BlueprintConflictError the same id and version with other content
     │   ├── RunNotFoundError
+    │   ├── DeadLetterNotFoundError
+    │   ├── LetterRefusedError     a dead letter that cannot be redriven; it is as it was
     │   ├── HookNotFoundError      a webhook token that no step waits for
     │   ├── RunConflictError       the same run id with another input or blueprint
     │   ├── CommandRefusedError    a run was asked for something that it cannot do; it is as it was
@@ -119,6 +121,22 @@ class HookNotFoundError(TerminalError):
 
     def __init__(self) -> None:
         super().__init__("no step waits for this token; each works once")
+
+
+class DeadLetterNotFoundError(TerminalError):
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"there is no dead letter {letter_id[:80]!r}: famulus dlq ls, or it has expired")
+        self.letter_id = letter_id
+
+
+class LetterRefusedError(TerminalError):
+    """A dead letter was asked for something that it cannot do; it is as it was."""
+
+    def __init__(self, letter_id: str, command: str, reason: str) -> None:
+        super().__init__(f"dead letter {letter_id} refuses {command}: {reason}")
+        self.letter_id = letter_id
+        self.command = command
+        self.reason = reason
 
 
 class RunConflictError(TerminalError):
