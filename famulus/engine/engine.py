@@ -424,18 +424,16 @@ class Engine:
         return parse_redeemed(value, job, max_bytes=self.options.max_claimed_bytes)
 
     async def _handle(self, record: Record, job: Job) -> None:
-        if isinstance(job, Start):
-            await self._handle_start(record, job)
-            return
-        if isinstance(job, Fork):
-            await self._handle_fork(record, job)
+        if isinstance(job, Start | Fork):
+            await self._handle_beginning(record, job)
             return
         if isinstance(job, Command):
             await self._handle_command(record, job)
             return
+        is_expected = job.run_id in self.runs.expected
         session = await self.runs.open(job.run_id, record.partition)
         if session is None:
-            self._check_known(job.run_id)
+            self._check_known(job.run_id, is_expected=is_expected)
             return
         match job:
             case StepHint():
@@ -455,13 +453,30 @@ class Engine:
             case _:
                 assert_never(job)
 
-    def _check_known(self, run_id: RunId) -> None:
-        """A run that could not be opened has ended, or does not exist."""
+    def _check_known(self, run_id: RunId, *, is_expected: bool) -> None:
+        """A run that could not be opened has ended, or does not exist: not yet, if its start came before."""
+        if is_expected:
+            raise RetryableError(f"run {run_id!r} is about to be started")
         if not self.runs.has_ended(run_id):
             raise BadRecordError(
                 f"run {run_id!r} does not exist: start it with a record that has blueprint_id", code="unknown_run"
             )
         self.counts["stale"] += 1
+
+    async def _handle_beginning(self, record: Record, job: Start | Fork) -> None:
+        """Records of the run that come behind this one find it expected, also while this one is tried again."""
+        self.runs.expected.add(job.run_id)
+        try:
+            if isinstance(job, Start):
+                await self._handle_start(record, job)
+            else:
+                await self._handle_fork(record, job)
+        except RetryableError:
+            raise
+        except BaseException:
+            self.runs.expected.discard(job.run_id)
+            raise
+        self.runs.expected.discard(job.run_id)
 
     async def _handle_start(self, record: Record, start: Start) -> None:
         if start.parent is not None and await self.children.is_orphan(start.parent):
@@ -479,9 +494,10 @@ class Engine:
         if command.command_id is None:
             # Of one that nobody has named, its place on the topic tells whether it was delivered before.
             command = replace(command, command_id=f"{record.topic}/{record.partition}/{record.offset}")
+        is_expected = command.run_id in self.runs.expected
         async with self.runs.reopen(command.run_id, record.partition) as session:
             if session is None:
-                self._check_known(command.run_id)
+                self._check_known(command.run_id, is_expected=is_expected)
                 return
             grace = command.grace_seconds if isinstance(command, Cancel) else 0.0
             with self.steps.attempts.patience(command.run_id, grace):

@@ -67,6 +67,8 @@ class Runs:
         self._ended: OrderedDict[RunId, None] = OrderedDict()
         self._asleep: OrderedDict[RunId, Stamp] = OrderedDict()
         """Runs that went to sleep here lately, with the stamps of their last batches."""
+        self.expected: set[RunId] = set()
+        """Runs whose start has come, and is not carried out yet."""
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,7 @@ class Runs:
         self._sessions.clear()
         self._ended.clear()
         self._asleep.clear()
+        self.expected.clear()
 
     @property
     def is_assigned(self) -> bool:
