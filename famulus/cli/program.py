@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "schedule": ("famulus.cli.schedule:schedule", "Start runs at given times: create, list, pause, delete schedules."),
     "token": ("famulus.cli.token:token", "Let people and programs in: create, list and revoke tokens."),
+    "verify": ("famulus.cli.verify:verify", "Check what is stored of runs, and ask for what is missing."),
     "blueprint": ("famulus.cli.blueprint:blueprint", "Lint, draw, compare, register and list blueprints."),
     "stack": ("famulus.cli.stack:stack", "Start and stop the servers on this machine, without Docker."),
     "schema": ("famulus.cli.schema:schema", "Bring the tables of the store up to date."),

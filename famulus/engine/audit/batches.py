@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from famulus.engine.claims import is_large
 from famulus.flow.batches import batch_id_of, items_key, tolerated
 from famulus.flow.status import StepStatus
 
@@ -41,6 +42,8 @@ def items(subject: Subject) -> None:
 def _items_are_kept(subject: Subject, step: StepState, spec: BatchSpec) -> None:
     key = items_key(step.step_id)
     kept = next((write.value for write in subject.writes if write.key == key), None)
+    if is_large(kept):
+        return
     if not isinstance(kept, list) or len(kept) != spec.count:
         message = f"it has {spec.count} items, the context keeps {len(kept) if isinstance(kept, list) else 'none'}"
         subject.deviates(step.step_id, "item.not_kept", f"{message} of them ({key}): they cannot run again")
@@ -60,6 +63,6 @@ def _map_is_done(subject: Subject, step: StepState, spec: BatchSpec, ended: Mapp
     given = [
         ended[index].output if ended[index].status is StepStatus.COMPLETED else None for index in range(spec.count)
     ]
-    if step.output != given:
+    if step.output != given and not any(map(is_large, (step.output, *given))):
         message = "its output is not what its items gave, in their order"
         subject.deviates(step.step_id, "batch.output", message)
