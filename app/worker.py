@@ -24,6 +24,7 @@ from famulus import faultpoints
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
+from famulus.client.live import LiveServers
 from famulus.connect import (
     Stores,
     claiming,
@@ -35,6 +36,7 @@ from famulus.connect import (
     topic_specs,
 )
 from famulus.engine.backoff import Backoff
+from famulus.engine.dead_letters.desk import LetterDesk, LetterKeeper
 from famulus.engine.engine import Engine, EngineOptions, Ports
 from famulus.engine.execution import ExecutionLimits
 from famulus.engine.reading import RunReader
@@ -46,11 +48,14 @@ from famulus.ports import HookStore, Record, ScheduleStore, TokenStore
 from famulus.settings import Settings
 
 from .listening import is_fixed, take_port
+from .live import WorkerLive
 from .memory import collect_less_often
 from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
+LETTERS_AT_ONCE: Final = 16
+LETTERS_WINDOW: Final = 1000
 START_PATIENCE_SECONDS: Final = 30.0
 """How long a server may be away when the worker starts, each; then the supervisor is to start the worker again."""
 
@@ -70,9 +75,12 @@ class FamulusApp(faust.App):
     registry: Registry
     intake: Intake
     item_intake: Intake
+    letter_intake: Intake
     engine: Engine
     reader: RunReader
     schedules: StartingBook
+    letters: LetterDesk
+    live: LiveServers
     tokens: TokenStore
     bus: KafkaBus
     watchdog: Watchdog
@@ -83,6 +91,7 @@ class FamulusApp(faust.App):
         self.registry = registry
         self.intake = Intake(self._handle, concurrency=settings.intake_records, window=settings.intake_window)
         self.item_intake = Intake(self._handle_item, concurrency=settings.intake_records, window=settings.intake_window)
+        self.letter_intake = Intake(self._keep_letter, concurrency=LETTERS_AT_ONCE, window=LETTERS_WINDOW)
         self._open = AsyncExitStack()
         self._likely_web_port = self.conf.web_port
         self.watchdog = Watchdog(self)
@@ -173,6 +182,10 @@ class FamulusApp(faust.App):
             ),
         )
         self.reader = RunReader(stores.runs, self.engine.catalog, progress)
+        self._keeper = LetterKeeper(stores.letters)
+        self.letters = LetterDesk(stores.letters, self.bus, self.engine.ports.clock)
+        self.live = WorkerLive(settings, limits, self.engine)
+        self._open.push_async_callback(self.live.close)
         self.tokens = stores.tokens
         self.schedules = schedule_book(self.engine, stores.schedules, settings)
         for blueprint in read_blueprints(settings):
@@ -209,6 +222,9 @@ class FamulusApp(faust.App):
     def _handle_item(self, record: Record) -> Any:
         return self.engine.handle_item(record)
 
+    def _keep_letter(self, record: Record) -> Any:
+        return self._keeper.keep(record)
+
     async def _take_over(self, *sent: Any, **_signal: Any) -> None:
         _app, assigned = sent
         jobs = self.settings.jobs_topic
@@ -232,7 +248,7 @@ class FamulusApp(faust.App):
         grace = self.settings.drain_seconds
         steps, items = self.engine.steps.attempts, self.engine.items.attempts
         left, _ = await asyncio.gather(
-            asyncio.gather(self.intake.drain(grace), self.item_intake.drain(grace)),
+            asyncio.gather(self.intake.drain(grace), self.item_intake.drain(grace), self.letter_intake.drain(grace)),
             asyncio.gather(steps.wait(grace), items.wait(grace)),
         )
         log.info(

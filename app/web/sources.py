@@ -10,6 +10,8 @@ import faust.web
 from aiohttp import web
 
 from famulus.engine.catalog import Catalog
+from famulus.engine.dead_letters.desk import LetterDesk
+from famulus.engine.explaining.explainer import Explainer
 from famulus.engine.hooks import Hooks
 from famulus.engine.reading import RunReader
 from famulus.engine.scheduling.book import StartingBook
@@ -86,6 +88,14 @@ class Sources:
     def hooks(self) -> Hooks:
         ports = self.app.engine.ports
         return Hooks(ports.hooks, runs=self.runs, catalog=self.catalog, commands=self.starter.commands)
+
+    @property
+    def letters(self) -> LetterDesk:
+        return self.app.letters
+
+    @property
+    def explainer(self) -> Explainer:
+        return Explainer(self.runs, self.catalog, self.reader, live=self.app.live, letters=self.letters)
 
     def now(self) -> float:
         return self.app.engine.ports.clock.now()

@@ -16,6 +16,7 @@ from famulus.adapters.cassandra import (
     CassandraBlobStore,
     CassandraBlueprintStore,
     CassandraDatabase,
+    CassandraDeadLetterStore,
     CassandraEpochs,
     CassandraHookStore,
     CassandraRunStore,
@@ -27,6 +28,7 @@ from famulus.adapters.cassandra import (
 from famulus.adapters.memory import (
     MemoryBlobStore,
     MemoryBlueprintStore,
+    MemoryDeadLetterStore,
     MemoryEpochs,
     MemoryHookStore,
     MemoryJoins,
@@ -39,6 +41,7 @@ from famulus.adapters.sqlite import (
     SqliteBlobStore,
     SqliteBlueprintStore,
     SqliteDatabase,
+    SqliteDeadLetterStore,
     SqliteEpochs,
     SqliteHookStore,
     SqliteRunStore,
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from famulus.ports import (
         BlobStore,
         BlueprintStore,
+        DeadLetterStore,
         Epochs,
         HookStore,
         Joins,
@@ -89,6 +93,8 @@ class Backend(Protocol):
 
     async def token_store(self, namespace: str) -> TokenStore: ...
 
+    async def letter_store(self, namespace: str) -> DeadLetterStore: ...
+
     async def close_clients(self) -> None:
         """Close those that are open, as workers that end: what they do in the background is done then."""
 
@@ -102,6 +108,7 @@ class MemoryBackend:
         self._blobs: dict[str, MemoryBlobStore] = {}
         self._epochs: dict[str, MemoryEpochs] = {}
         self._hooks: dict[str, MemoryHookStore] = {}
+        self._letters: dict[str, MemoryDeadLetterStore] = {}
         self._schedules: dict[str, MemoryScheduleStore] = {}
         self._tokens: dict[str, MemoryTokenStore] = {}
 
@@ -128,6 +135,9 @@ class MemoryBackend:
 
     async def blob_store(self, namespace: str) -> BlobStore:
         return self._blobs.setdefault(namespace, MemoryBlobStore())
+
+    async def letter_store(self, namespace: str) -> DeadLetterStore:
+        return self._letters.setdefault(namespace, MemoryDeadLetterStore())
 
     async def token_store(self, namespace: str) -> TokenStore:
         return self._tokens.setdefault(namespace, MemoryTokenStore())
@@ -163,6 +173,9 @@ class SqliteBackend:
 
     async def blob_store(self, namespace: str) -> BlobStore:
         return SqliteBlobStore(await self._client(), namespace=namespace)
+
+    async def letter_store(self, namespace: str) -> DeadLetterStore:
+        return SqliteDeadLetterStore(await self._client(), namespace=namespace)
 
     async def token_store(self, namespace: str) -> TokenStore:
         return SqliteTokenStore(await self._client(), namespace=namespace)
@@ -201,6 +214,9 @@ class CassandraBackend:
 
     async def blob_store(self, namespace: str) -> BlobStore:
         return CassandraBlobStore(await self._client(), namespace=namespace)
+
+    async def letter_store(self, namespace: str) -> DeadLetterStore:
+        return CassandraDeadLetterStore(await self._client(), namespace=namespace)
 
     async def token_store(self, namespace: str) -> TokenStore:
         return CassandraTokenStore(await self._client(), namespace=namespace)
