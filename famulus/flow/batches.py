@@ -56,6 +56,8 @@ class BatchProgress:
     """When the last item ended otherwise."""
     next_index: int = 0
     """No item below it is still to be started."""
+    is_given_up: bool = False
+    """Its step was cancelled. What the items gave is kept, for a retry goes on from there."""
 
     @property
     def too_many_failed(self) -> bool:
@@ -64,12 +66,12 @@ class BatchProgress:
     @property
     def is_stopped(self) -> bool:
         """No further item is started."""
-        return self.too_many_failed and not self.spec.keep_going
+        return self.is_given_up or (self.too_many_failed and not self.spec.keep_going)
 
     @property
     def is_cut_short(self) -> bool:
-        """Its items were cancelled before all of them had been tried."""
-        return not self.live and len(self.outputs) + len(self.failed) < self.spec.count
+        """Its items were cancelled before all of them had been tried, and not for the failures of some."""
+        return not (self.live or self.is_stopped) and len(self.outputs) + len(self.failed) < self.spec.count
 
     @property
     def is_over(self) -> bool:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 from famulus.flow import batching
 from famulus.flow import decisions as d
 from famulus.flow import facts as f
+from famulus.flow.arrivals import Arrival, Arrivals, JoinProgress
 from famulus.flow.deciding import REASON_CHARACTERS, Deciding
 from famulus.flow.fold import DEADLINE
+from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.outcomes import finish_if_over
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.flow.ways import Ways
 from famulus.ids import NodeId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from famulus.flow.batches import BatchProgress
     from famulus.flow.state import StepState
     from famulus.ids import StepId
 
@@ -63,6 +67,7 @@ def retry_requested(on: Deciding, fact: f.RetryRequested) -> None:
         refuse(on, "retry", fact.by, "the run is being compensated, it ends after that", step=fact.step_id)
         return
     failed = [step for step in run.steps.values() if _can_be_retried(step) and fact.step_id in (None, step.step_id)]
+    given_up = [step for step in run.steps.values() if _is_given_up(step)]
     batches = [
         batch
         for batch in run.batches.values()
@@ -77,18 +82,21 @@ def retry_requested(on: Deciding, fact: f.RetryRequested) -> None:
         return
     on.event("step.retry_requested", {"by": fact.by, "step": fact.step_id})
     batches += cut_short
+    failed += given_up
     sources = [*(step.node_id for step in failed), *(batch.node_id for batch in batches)]
-    _arm_blocked(on, sources)
+    after = _behind_and_round(on, sources)
+    on.more_follows = True
+    _arm(on, _blocked(on, after))
     _go_on(on)
     for step in failed:
         _retry(on, step)
     for batch in batches:
-        for step_id in _failed_items(run.failures, batch.step_id):
-            del run.failures[step_id]
-        known = run.steps[batch.step_id]
-        spec = replace(batch.spec, retried_seq=run.next_seq)
-        on.decide(d.RecordStep(replace(known, batch=spec, seq=run.next_seq)))
-        batching.start_items(on, batch)
+        _retry_items(on, batch)
+    _arm(on, _premature(on, after))
+    _bring_up(on)
+    _start_again(on, on.graph.nodes)
+    on.more_follows = False
+    on.end_if_nothing_is_live()
 
 
 def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
@@ -114,7 +122,7 @@ def rerun_requested(on: Deciding, fact: f.RerunRequested) -> None:
     _go_on(on)
     on.start(known.node_id)
     _start_again(on, nodes)
-    _bring_up(on, inside=frozenset(nodes))
+    _bring_up(on)
     on.end_if_nothing_is_live()
 
 
@@ -147,12 +155,14 @@ def behind(on: Deciding, sources: Iterable[NodeId]) -> dict[NodeId, None]:
 
 
 def _go_on(on: Deciding) -> None:
-    """Let a run that has ended go on. Its time-out, if it has one, begins anew."""
+    """Let a run that has ended go on. Its time-out, if it has one, and the deadlines of its joins begin anew."""
     if on.run.status not in RUN_ENDED:
         return
     on.set_status(RunStatus.RUNNING)
     if on.graph.run_timeout_ms is not None:
         on.write(DEADLINE, on.at + on.graph.run_timeout_ms / 1000)
+    waiting = (node_id for node_id in on.graph.nodes if on.run.step_of(node_id) is None)
+    _arm(on, [node_id for node_id in waiting if on.graph.node(node_id).config.join_deadline_ms is not None])
 
 
 def _broken_off(on: Deciding, known: StepState) -> StepId | None:
@@ -160,38 +170,67 @@ def _broken_off(on: Deciding, known: StepState) -> StepId | None:
     if on.run.status not in RUN_ENDED:
         return None
     again = {*behind(on, [known.node_id]), known.node_id}
-    for batch in on.run.batches.values():
-        unknown = batch.ended - batch.outputs.keys() - batch.failed
-        if batch.node_id not in again and (unknown or not batch.is_over):
-            return batch.step_id
-    return None
+    cut_short = (batch for batch in on.run.batches.values() if batch.is_cut_short)
+    return next((batch.step_id for batch in cut_short if batch.node_id not in again), None)
 
 
 def _can_be_retried(step: StepState) -> bool:
     return step.status in (StepStatus.FAILED, StepStatus.PARKED)
 
 
+def _is_given_up(step: StepState) -> bool:
+    """Whether it was cancelled among its items: it goes on with them, those that have completed are not run again."""
+    return step.status is StepStatus.CANCELLED and step.batch is not None
+
+
 def _failed_items(failures: Mapping[StepId, None], batch_id: StepId) -> list[StepId]:
     return [step_id for step_id in failures if step_id.startswith(f"{batch_id}[")]
 
 
-def _arm_blocked(on: Deciding, sources: Iterable[NodeId]) -> None:
-    """Let what was skipped behind failed steps, or cancelled with them, have another chance."""
-    after = _behind_and_round(on, list(sources))
-    nodes = []
-    for node_id in on.graph.nodes:
+def _blocked(on: Deciding, after: Iterable[NodeId]) -> list[NodeId]:
+    """What was skipped behind failed steps, or cancelled with them, and is to have another chance."""
+    present = [(node_id, step) for node_id in on.graph.nodes if (step := on.run.step_of(node_id)) is not None]
+    return [
+        node_id
+        for node_id, step in present
+        if (step.status is StepStatus.SKIPPED and node_id in after)
+        or (step.status is StepStatus.CANCELLED and not _is_given_up(step))
+    ]
+
+
+def _premature(on: Deciding, after: Iterable[NodeId]) -> list[NodeId]:
+    """What has started, and is not recorded yet, because something failed that is now tried again: no row tells of it.
+
+    The next owner would have it wait again. So does this one.
+    """
+    ways = Ways(on.run)
+    begun = [(node_id, step) for node_id in after if (step := on.run.step_of(node_id)) is not None]
+    return [node_id for node_id, step in begun if step.is_live and step.seq < 0 and not _may_start(on, ways, node_id)]
+
+
+def _may_start(on: Deciding, ways: Ways, node_id: NodeId) -> bool:
+    """Whether what is recorded lets the node start."""
+    run = on.run
+    if node_id in run.forced or (node_id in on.graph.start_nodes and run.is_untouched(node_id)):
+        return True
+    came = {source: ways.arrival(source, node_id) for source in run.predecessors(node_id)}
+    called = {source: ways.call(source) for source in on.graph.callers(node_id)}
+    return verdict_of(run, node_id, _counted(came), _counted(called)) is Verdict.START
+
+
+def _counted(told: Mapping[NodeId, Arrival | None]) -> Arrivals:
+    return JoinProgress().counts_with({source: how for source, how in told.items() if how is not None})
+
+
+def _arm(on: Deciding, nodes: Sequence[NodeId]) -> None:
+    """Let these nodes wait again, in the rounds that they are in."""
+    if not nodes:
+        return
+    for node_id in nodes:
         step = on.run.step_of(node_id)
-        if step is None:
-            continue
-        skipped = node_id in after and step.status is StepStatus.SKIPPED
-        if skipped or step.status is StepStatus.CANCELLED:
-            nodes.append(node_id)
-    if nodes:
-        on.decide(d.Rearm(tuple(nodes), afresh=False, forced=(), seq=on.run.next_seq, at=on.at))
-        _go_on(on)
-        failing = frozenset(sources)
-        _bring_up(on, inside=frozenset(nodes) | failing)
-        _start_again(on, nodes)
+        if step is not None and step.is_live:
+            on.decide(d.StopStep(step.step_id))
+    on.decide(d.Rearm(tuple(nodes), afresh=False, forced=(), seq=on.run.next_seq, at=on.at))
 
 
 def _behind_and_round(on: Deciding, sources: list[NodeId]) -> dict[NodeId, None]:
@@ -207,14 +246,14 @@ def _behind_and_round(on: Deciding, sources: list[NodeId]) -> dict[NodeId, None]
     return found
 
 
-def _bring_up(on: Deciding, *, inside: frozenset[NodeId]) -> None:
+def _bring_up(on: Deciding) -> None:
     """Let every node that has no step know who has come to it; nobody told while the run was at its end."""
-    on.bring_up([node_id for node_id in on.graph.nodes if on.run.step_of(node_id) is None], inside=inside)
+    on.bring_up([node_id for node_id in on.graph.nodes if on.run.step_of(node_id) is None])
 
 
 def _start_again(on: Deciding, nodes: Iterable[NodeId]) -> None:
     for node_id in nodes:
-        if node_id in on.graph.start_nodes:
+        if node_id in on.graph.start_nodes and on.run.is_untouched(node_id):
             on.start(node_id)
 
 
@@ -231,6 +270,15 @@ def _retry(on: Deciding, step: StepState) -> None:
     attempt = step.attempt + (step.status is StepStatus.FAILED)
     on.record(step, status=StepStatus.RETRYING, attempt=attempt, ended_at=None, wake_at=None, first_started_at=None)
     on.decide(d.RunStep(step.step_id, step.node_id, attempt, step.item))
+
+
+def _retry_items(on: Deciding, batch: BatchProgress) -> None:
+    for step_id in _failed_items(on.run.failures, batch.step_id):
+        del on.run.failures[step_id]
+    known = on.run.steps[batch.step_id]
+    spec = replace(batch.spec, retried_seq=on.run.next_seq)
+    on.decide(d.RecordStep(replace(known, batch=spec, seq=on.run.next_seq)))
+    batching.start_items(on, batch)
 
 
 def _why_not_rerun(on: Deciding, known: StepState | None) -> str | None:

@@ -254,7 +254,7 @@ class Deciding:
         arrivals = {source: arrival for source, arrival in arrivals.items() if source in known}
         if arrivals:
             self.decide(d.ArriveAtJoin(step_id, node_id, arrivals, self.at))
-        if calls:
+        if calls and not self.run.rounds.get(node_id):  # a loop that goes round is asked again by its rounds alone
             self.decide(d.CallFallback(step_id, node_id, calls))
 
     def turn_idle_loops(self) -> None:
@@ -304,7 +304,7 @@ class Deciding:
         self.record(step, status=StepStatus.SKIPPED, blocked=blocked, reason=reason, ended_at=self.at)
         self.event("step.skipped", self.about(step, reason=reason))
 
-    def bring_up(self, nodes: Iterable[NodeId], *, inside: AbstractSet[NodeId]) -> None:
+    def bring_up(self, nodes: Iterable[NodeId], *, inside: AbstractSet[NodeId] = frozenset()) -> None:
         """Let nodes that were armed anew know how those outside have come to them, and start them if that is enough."""
         ways = Ways(self.run)
         for node_id in nodes:
@@ -316,15 +316,9 @@ class Deciding:
                     fired = frozenset((node_id,)) if arrival is Arrival.FIRED else frozenset[NodeId]()
                     self.settle([Way(source, arrival, fired, (node_id,))])
             for caller in self.graph.fallback_for.get(node_id, ()):
-                step = self.run.step_of(caller)
-                if step is None or step.is_live or self.graph.fallback_of(caller) != node_id:
-                    continue
-                if caller in inside and step.status is not StepStatus.COMPLETED:
-                    continue
-                if step.is_handled:
-                    self.calls[node_id][caller] = Arrival.FIRED
-                elif self.graph.may_call(caller):
-                    self.calls[node_id][caller] = Arrival.DEAD
+                call = ways.call(caller)
+                if call is not None and self.graph.fallback_of(caller) == node_id:
+                    self.calls[node_id][caller] = call
         self.settle(())
 
     # -- the end -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from famulus.blueprint.loops import CONTROLLER
-from famulus.flow.routing import Delivery, Outcome, choose, deliver
+from famulus.flow.routing import Delivery, Outcome, choose, deliver, goes_round
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,13 @@ def routed_behind(on: Deciding, outcome: Outcome, stood_for: Sequence[NodeId], *
     """What fires of the edges of nodes that the one with this outcome stands in for.
 
     They and its own edges are chosen from together: an edge without action fires only if none of both has its
-    action.
+    action. A loop is sent round by its controller alone.
     """
     return [
         delivered(on, deliver(route, outcome))
         for node_id in stood_for
         for route in choose(on.graph.outgoing(node_id), outcome, by_default=by_default)
-        if route.target not in on.graph.told_at_once(node_id)
+        if route.target not in on.graph.told_at_once(node_id) and not goes_round(on.graph, route)
     ]
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from famulus.blueprint.values import ABSENT
 from famulus.flow import decisions as d
 from famulus.flow.arrivals import Arrival, JoinProgress
 from famulus.flow.batches import BatchProgress, batch_id_of
 from famulus.flow.joins import Verdict, verdict_of
+from famulus.flow.routing import goes_round
 from famulus.flow.state import Compensation, Ending, RunState, StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.flow.waiting import TimerKey, TimerKind
+from famulus.flow.ways import Ways
 from famulus.ids import NodeId, StepId
+
+if TYPE_CHECKING:
+    from famulus.blueprint.loops import Loop
 
 NOT_BEFORE: Final = "_not_before"
 """The context key of a run that was started for later: when it is to begin."""
@@ -83,7 +88,7 @@ def put(run: RunState, step: StepState) -> None:
             _withdraw(run, step.node_id)
     if step.step_id in run.join_nodes:
         _forget_join(run, step.step_id)
-    if run.forced:
+    if run.forced and step.seq >= 0:
         run.forced.discard(step.node_id)
     if step.status is StepStatus.FAILED and step.item is None:
         run.failures.setdefault(step.step_id)
@@ -123,8 +128,7 @@ def complete(run: RunState, step: StepState) -> None:
             del run.batches[batch.step_id]
     speaker = run.speaker_of(step) or step
     routes = [run.graph.route(index) for index in step.fired]
-    loop = run.graph.loops.get(step.node_id)
-    if loop is not None and any(route.index in loop.again for route in routes):
+    if any(goes_round(run.graph, route) for route in routes):
         _turn(run, step)
     for route in routes:
         if route.transform is None:
@@ -185,7 +189,9 @@ def _turn(run: RunState, step: StepState) -> None:
     at = step.ended_at or 0.0
     outside = dict.fromkeys(fired - loop.body, at) | run.left.get(controller, {})
     begun = frozenset(fired & loop.body)
+    kept = _leave_round(run, loop)
     forget(run, loop.body)
+    run.left.update(kept)
     _forget_steps(run, (step.step_id,))
     run.rounds[controller] = run.rounds.get(controller, 0) + 1
     run.turned[controller], run.turned_at[controller] = begun, at
@@ -194,6 +200,23 @@ def _turn(run: RunState, step: StepState) -> None:
     for target in begun:
         if graph.round_predecessors(controller, target) is not None:
             run.reentered[target] = controller
+
+
+def _leave_round(run: RunState, loop: Loop) -> dict[NodeId, dict[NodeId, float]]:
+    """What fires out of a loop has left it for good; all else that its nodes have told outside is told anew."""
+    ways = Ways(run)
+    kept: dict[NodeId, dict[NodeId, float]] = {}
+    for node_id in loop.in_order:
+        outside = {t: at for t, at in run.left.get(node_id, {}).items() if t not in loop.inside}
+        for target in run.targets(node_id):
+            if target in loop.inside or target in outside:
+                continue
+            if ways.arrival(node_id, target) is Arrival.FIRED:
+                outside[target] = ways.came_at(node_id, target)
+        if outside:
+            kept[node_id] = run.left[node_id] = outside
+        _withdraw(run, node_id)
+    return kept
 
 
 def rearm_on_request(run: RunState, decision: d.Rearm) -> None:
@@ -231,11 +254,11 @@ def forget(run: RunState, nodes: Iterable[NodeId]) -> None:
         run.bound.discard(node_id)
         run.reentered.pop(node_id, None)
         run.forced.discard(node_id)
+        run.left.pop(node_id, None)
         if node_id in run.rounds:
             del run.rounds[node_id]
             run.turned.pop(node_id, None)
             run.turned_at.pop(node_id, None)
-            run.left.pop(node_id, None)
 
 
 def _forget_steps(run: RunState, step_ids: Iterable[StepId]) -> None:
@@ -292,16 +315,37 @@ def _note_if_decided(run: RunState, step_id: StepId) -> None:
 def _withdraw(run: RunState, node_id: NodeId, *, only: NodeId | None = None) -> None:
     """What a node has told undecided joins and its fallback holds no more: it runs again, or is to."""
     for target in run.targets(node_id) if only is None else (only,):
-        step_id = run.step_id_of(target)
-        if step_id in run.joins and node_id in run.joins[step_id].came:
-            run.joins[step_id].withdraw(node_id)
-            _note_if_undecided(run, step_id)
-    fallback = run.graph.fallback_of(node_id) if only is None else None
+        _withdraw_arrival(run, node_id, target)
+    if only is not None:
+        return
+    _withdraw_stood_for(run, node_id)
+    fallback = run.graph.fallback_of(node_id)
     if fallback is not None:
         step_id = run.step_id_of(fallback)
         if step_id in run.calls and node_id in run.calls[step_id].came:
             run.calls[step_id].withdraw(node_id)
             _note_if_undecided(run, step_id)
+
+
+def _withdraw_stood_for(run: RunState, fallback: NodeId) -> None:
+    """Nor what those nodes have told that it stands in for."""
+    for caller in run.graph.fallback_for.get(fallback, ()):
+        step = run.step_of(caller)
+        if step is None or not step.is_handled or run.graph.fallback_of(caller) != fallback:
+            continue
+        for target in run.targets(caller):
+            if target not in run.graph.told_at_once(caller):
+                _withdraw_arrival(run, caller, target)
+        _withdraw_stood_for(run, caller)
+
+
+def _withdraw_arrival(run: RunState, source: NodeId, target: NodeId) -> None:
+    step_id = run.step_id_of(target)
+    if target in run.left.get(source, ()):
+        return
+    if step_id in run.joins and source in run.joins[step_id].came:
+        run.joins[step_id].withdraw(source)
+        _note_if_undecided(run, step_id)
 
 
 def _note_if_undecided(run: RunState, step_id: StepId) -> None:
@@ -338,9 +382,6 @@ def _note_batch(run: RunState, step: StepState) -> None:
     spec = step.batch
     if spec is None:
         return
-    if step.status in (StepStatus.SKIPPED, StepStatus.CANCELLED):
-        run.batches.pop(step.step_id, None)
-        return
     if step.status is StepStatus.COMPLETED and spec.gather is None:
         run.batches.pop(step.step_id, None)  # a `map` that has given its results
         return
@@ -350,6 +391,7 @@ def _note_batch(run: RunState, step: StepState) -> None:
         return
     was_over = batch.is_over
     batch.take(spec)
+    batch.is_given_up = step.status is StepStatus.CANCELLED
     if was_over and not batch.is_over and spec.gather is not None:
         _withdraw(run, step.node_id, only=spec.gather)
 

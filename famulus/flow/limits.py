@@ -19,6 +19,8 @@ class RunLimits:
     """Rounds of one loop; a loop's own `maxRounds` can only be lower."""
     items_at_once: int = 256
     """Items of one batch that are under way at the same time, where it sets no limit of its own."""
+    items: int = 100_000
+    """Items of one batch."""
     deliverable: Callable[[Any], object] = _anything
     """Raises `OutputError` for a value that cannot be stored. A pure function of the value."""
 

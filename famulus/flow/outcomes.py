@@ -15,7 +15,7 @@ from famulus.flow.deciding import Deciding, Way
 from famulus.flow.firing import routed
 from famulus.flow.recording import described, milliseconds, record_failure, record_success
 from famulus.flow.retries import delay_before_next, is_retried
-from famulus.flow.routing import Delivery, Outcome
+from famulus.flow.routing import Delivery, Outcome, goes_round
 from famulus.flow.status import RunStatus, StepStatus
 from famulus.flow.tasks import task_of
 
@@ -84,7 +84,9 @@ def succeed(on: Deciding, known: StepState, fact: f.StepSucceeded) -> None:
         message = f"what a transform made cannot be delivered: {error}"
         fail(on, known, _failure(fact, f.ErrorInfo(type="OutputError", message=message), fatal=True))
         return
-    turn = _begins_round(on, known, deliveries)
+    turn = any(goes_round(on.graph, delivery.route) for delivery in deliveries)
+    if turn:  # those it stands in for wait until the loop has come to its end
+        deliveries = [delivery for delivery in deliveries if delivery.route.source == known.node_id]
     if turn and _is_at_limit(on, known, fact):
         return
     if turn:
@@ -186,11 +188,6 @@ def finish_if_over(on: Deciding, batch: BatchProgress) -> None:
 
 
 # -- rounds of a loop --------------------------------------------------------------------------------------------------
-
-
-def _begins_round(on: Deciding, known: StepState, deliveries: Sequence[Delivery]) -> bool:
-    loop = on.graph.loops.get(known.node_id)
-    return loop is not None and any(delivery.route.index in loop.again for delivery in deliveries)
 
 
 def _is_at_limit(on: Deciding, known: StepState, fact: f.StepSucceeded) -> bool:

@@ -123,7 +123,7 @@ def _derive_due(run: RunState) -> None:
         return
     if NOT_BEFORE in run.context:
         return
-    started = [node_id for node_id in run.graph.start_nodes if _is_untouched(run, node_id)]
+    started = [node_id for node_id in run.graph.start_nodes if run.is_untouched(node_id)]
     for node_id in (*started, *sorted(run.forced)):
         if run.step_of(node_id) is None:
             schedule(run, run.step_id_of(node_id), node_id)
@@ -140,28 +140,17 @@ def _derive_items(run: RunState, batches: Iterable[BatchProgress]) -> None:
 def _derive_arrivals(run: RunState) -> None:
     ways = Ways(run)
     recorded = [step for step in run.steps.values() if step.item is None and step.seq >= 0]
-    last: list[tuple[NodeId, NodeId]] = []
+    pairs = []
     for step in sorted(recorded, key=lambda step: step.seq):
-        for target in run.targets(step.node_id):
-            if run.rounds.get(target):
-                last.append((step.node_id, target))
-            else:
-                _derive_arrival(run, ways, step.node_id, target)
-        _derive_call(run, step)
-    for controller in list(run.rounds):
-        for target in dict.fromkeys((*run.targets(controller), *sorted(run.graph.loops[controller].entries))):
-            if run.rounds.get(target):
-                last.append((controller, target))
-            else:
-                _derive_arrival(run, ways, controller, target)
-    # Whether a round is over depends on all the rest.
-    for source, target in sorted(last, key=lambda pair: run.place_of_turn(pair[1])):
+        pairs += [(step.node_id, target) for target in run.targets(step.node_id)]
+        _derive_call(run, ways, step)
+    for controller in run.rounds:
+        entries = sorted(run.graph.loops[controller].entries)
+        pairs += [(controller, target) for target in dict.fromkeys((*run.targets(controller), *entries))]
+    pairs += [(source, target) for source, targets in run.left.items() for target in targets]
+    # Whether a round is over depends on all the rest, so the loops that go round come last.
+    for source, target in sorted(pairs, key=lambda pair: run.place_of_turn(pair[1])) if run.rounds else pairs:
         _derive_arrival(run, ways, source, target)
-
-
-def _is_untouched(run: RunState, node_id: NodeId) -> bool:
-    """Whether a start node has yet to be started by the run itself, rather than by a round of a loop."""
-    return not run.rounds.get(node_id) and not any(run.rounds.get(c) for c in run.graph.loops_around(node_id))
 
 
 def _derive_arrival(run: RunState, ways: Ways, source: NodeId, target: NodeId) -> None:
@@ -172,36 +161,26 @@ def _derive_arrival(run: RunState, ways: Ways, source: NodeId, target: NodeId) -
     if arrival is None or source not in run.predecessors(target):
         return
     if run.is_counted(target):
-        at = max(_came_at(run, source, target), run.rearmed_at.get(target, 0.0)) if arrival is Arrival.FIRED else 0.0
+        at = max(ways.came_at(source, target), _armed_at(run, target)) if arrival is Arrival.FIRED else 0.0
         arrive(run, step_id, target, {source: arrival}, at=at)
     elif verdict_of(run, target, JoinProgress().counts_with({source: arrival})) is Verdict.START:
         schedule(run, step_id, target)
 
 
-def _came_at(run: RunState, source: NodeId, target: NodeId) -> float:
-    """When the edge fired by which a node came to another."""
-    if target in run.left.get(source, {}):
-        return run.left[source][target]
-    if target in run.turned.get(source, ()):
-        return run.turned_at[source]
-    step = run.step_of(source)
-    batch = run.batches.get(run.step_id_of(source))
-    if batch is not None and batch.ended_at is not None and source in run.graph.scatters_of(target):
-        return batch.ended_at
-    speaker = None if step is None else run.speaker_of(step)
-    times = [each.ended_at for each in (step, speaker) if each is not None and each.ended_at is not None]
-    return max(times, default=0.0)
+def _armed_at(run: RunState, node_id: NodeId) -> float:
+    """When the present step of a node began to wait, if not from the start: whoever had come by then came then."""
+    turns = (run.turned_at.get(controller, 0.0) for controller in run.graph.loops_around(node_id))
+    return max(run.rearmed_at.get(node_id, 0.0), *turns, 0.0)
 
 
-def _derive_call(run: RunState, step: StepState) -> None:
+def _derive_call(run: RunState, ways: Ways, step: StepState) -> None:
     """What a step that has ended says to its fallback."""
     fallback = run.graph.fallback_of(step.node_id)
-    if fallback is None or step.is_live or run.step_of(fallback) is not None:
+    if fallback is None or run.step_of(fallback) is not None or run.rounds.get(fallback):
         return
-    if step.is_handled:
-        call(run, run.step_id_of(fallback), fallback, {step.node_id: Arrival.FIRED})
-    elif run.graph.may_call(step.node_id):
-        call(run, run.step_id_of(fallback), fallback, {step.node_id: Arrival.DEAD})
+    told = ways.call(step.node_id)
+    if told is not None:
+        call(run, run.step_id_of(fallback), fallback, {step.node_id: told})
 
 
 def _derive_compensation(run: RunState) -> None:

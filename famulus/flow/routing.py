@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from famulus.blueprint.values import ABSENT, is_true
 
 if TYPE_CHECKING:
-    from famulus.blueprint.graph import Route
+    from famulus.blueprint.graph import Graph, Route
     from famulus.flow.state import RunState
     from famulus.ids import NodeId
 
@@ -95,6 +95,12 @@ def choose(
     if not by_default:
         return []
     return [route for route in routes if route.action is None and _holds(route, outcome)]
+
+
+def goes_round(graph: Graph, route: Route) -> bool:
+    """Whether the edge begins another round of a loop."""
+    loop = graph.loops.get(route.source)
+    return loop is not None and route.index in loop.again
 
 
 def deliver(route: Route, outcome: Outcome) -> Delivery:

@@ -148,7 +148,7 @@ class RunState:
     turned_at: dict[NodeId, float] = field(default_factory=dict)
     """Of each loop: when its present round began."""
     left: dict[NodeId, dict[NodeId, float]] = field(default_factory=dict)
-    """Of each loop that goes on: nodes outside that an edge of its controller has fired into, and when it first did."""
+    """Of nodes of loops that go on: nodes outside that an edge has fired into, in any round, and when it first did."""
     reentered: dict[NodeId, NodeId] = field(default_factory=dict)
     """Nodes where a round began that were entered otherwise the first time, with the controller that began it."""
     busy: dict[NodeId, int] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class RunState:
     generations: dict[NodeId, int] = field(default_factory=dict)
     """Nodes that were run again on request: how often."""
     forced: set[NodeId] = field(default_factory=set)
-    """Nodes that are to start again on request, whatever comes to them."""
+    """Nodes that are to start again on request, whatever comes to them, until that is recorded."""
     rearmed_at: dict[NodeId, float] = field(default_factory=dict)
     """Nodes that were armed anew on request: when."""
     timers: dict[TimerKey, float] = field(default_factory=dict)
@@ -209,6 +209,10 @@ class RunState:
         if self.reentered.get(node_id) is not None:
             return len(self.predecessors(node_id)) > 1 or node_id in self.graph.fallback_for
         return self.graph.is_counted(node_id) or bool(self.rounds.get(node_id))
+
+    def is_untouched(self, node_id: NodeId) -> bool:
+        """Whether a start node is to be started by the run itself, rather than by a round of a loop."""
+        return not self.rounds.get(node_id) and not any(self.rounds.get(c) for c in self.graph.loops_around(node_id))
 
     def place_of_turn(self, node_id: NodeId) -> int:
         """Loops that go round come after all other nodes, inner ones before those around them."""

@@ -12,6 +12,7 @@ from famulus.flow import facts as f
 from famulus.flow.deciding import REASON_CHARACTERS, Deciding
 from famulus.flow.fold import NOT_BEFORE
 from famulus.flow.outcomes import due, fail_or_retry, finish_if_over, succeed
+from famulus.flow.state import is_undoing
 from famulus.flow.status import RunStatus, StepStatus
 from famulus.flow.waiting import ForChild, ForSignal, ForTimer, ForWebhook, TimerKind
 
@@ -154,6 +155,10 @@ def batch_limited(on: Deciding, fact: f.BatchLimited) -> None:
     known = on.run.steps.get(fact.step_id)
     if batch is None or known is None or batch.is_over:
         reason = f"step {fact.step_id} has no items that run"
+        on.event("command.refused", {"command": "limit", "by": fact.by, "step": fact.step_id, "reason": reason})
+        return
+    if on.run.ending is not None and not is_undoing(fact.step_id):
+        reason = "the run is being compensated, its items start no more"
         on.event("command.refused", {"command": "limit", "by": fact.by, "step": fact.step_id, "reason": reason})
         return
     spec = batch.spec

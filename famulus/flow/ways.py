@@ -40,6 +40,15 @@ class Ways:
         speaker = run.speaker_of(step)
         return None if speaker is None or speaker.is_live else self._come(speaker, source, target)
 
+    def call(self, source: NodeId) -> Arrival | None:
+        """Whether a node needs its fallback; ``None`` while it may yet, or if the fallback does not wait to hear."""
+        step = self._run.step_of(source)
+        if step is None or step.is_live:
+            return None
+        if step.is_handled:
+            return Arrival.FIRED
+        return Arrival.DEAD if self._run.graph.may_call(source) else None
+
     def came_at(self, source: NodeId, target: NodeId) -> float:
         """When the edge fired by which a node has come to another."""
         run = self._run

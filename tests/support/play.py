@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from random import Random
 from typing import Any
@@ -23,7 +23,7 @@ from famulus.flow.batches import BatchSpec
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.flow.tasks import input_of, task_of
-from famulus.flow.waiting import ForChild, ForSignal, ForTimer
+from famulus.flow.waiting import ForChild, ForSignal, ForTimer, TimerKey, TimerKind
 from famulus.ids import BlueprintId, NodeId, RunId, StepId
 from famulus.nodes import Result
 
@@ -82,7 +82,8 @@ class Play:
 
     def check(self) -> None:
         """The rows give the state that the owner has."""
-        rows, owner = comparable(self.heart, self.heart.reloaded()), comparable(self.heart, self.run)
+        owner = comparable(self.heart, self.run)
+        rows = comparable(self.heart, self.heart.reloaded(), counted=list(self.run.steps))
         differing = {name: (rows[name], owner[name]) for name in owner if rows[name] != owner[name]}
         assert not differing, differing
 
@@ -167,17 +168,59 @@ class Play:
         return self.go()
 
 
+class ByHand(Play):
+    """Steps end as they are told to; joins are counted after each fact."""
+
+    def __init__(self, nodes: Mapping[str, Any], *edges: tuple[Any, ...], **more: Any) -> None:
+        super().__init__(graph_of(nodes, *edges, metadata=more.pop("metadata", None)), {}, more.pop("initial", None))
+        self.tell(f.RunStarted(at=self.heart.now()))
+
+    def tell(self, fact: f.Fact) -> list[d.Decision]:
+        decided = super().tell(fact)
+        self.heart.count_joins()
+        self.check()
+        return decided
+
+    def succeed(self, *step_ids: str, action: str | None = None, **changes: Any) -> None:
+        for step_id in step_ids:
+            self.tell(self.heart.succeeded(step_id, step_id, action=action, changes=changes))
+
+    def fail(self, step_id: str) -> None:
+        self.tell(self.heart.failed(step_id, retryable=False))
+
+    def scatter(self, step_id: str, count: int) -> None:
+        self.tell(BUILT_INS["map"](self, self.run.steps[StepId(step_id)], list(range(count))))
+
+    def retry(self, step_id: str | None = None) -> None:
+        known = None if step_id is None else StepId(step_id)
+        self.tell(f.RetryRequested(step_id=known, by="me", at=self.heart.now()))
+
+    def rerun(self, step_id: str) -> None:
+        self.tell(f.RerunRequested(step_id=StepId(step_id), changes={}, by="me", at=self.heart.now()))
+
+
 def played(nodes: Mapping[str, Any], *edges: tuple[Any, ...], functions: Mapping[str, Function], **more: Any) -> Play:
     """Play a blueprint, given as in `support.heart.graph_of`, to where nothing is due."""
     metadata = more.pop("metadata", None)
     return Play(graph_of(nodes, *edges, metadata=metadata), functions, more.pop("initial", None), **more).go()
 
 
-def comparable(heart: Heart, run: RunState) -> dict[str, Any]:
-    """The state once its joins are counted, without what a reload cannot and need not know."""
+def comparable(heart: Heart, run: RunState, *, counted: Iterable[StepId] = ()) -> dict[str, Any]:
+    """The state once its joins are counted, without what a reload cannot and need not know.
+
+    Those that the owner has started already come first: which of two is counted first may matter, if one cancels its
+    losers, and no row tells. Nor does one tell of a deadline that has passed; it passes once more.
+    """
     other = Heart(heart.graph)
     other.run = copy.deepcopy(run, {id(heart.graph): heart.graph})
     other.now = lambda: heart.time  # type: ignore[method-assign]
+    for step_id in counted:
+        deadline = TimerKey(TimerKind.JOIN, step_id)
+        if step_id in other.run.pending_joins:
+            other.tell(other.counted(step_id))
+        elif other.run.timers.get(deadline, heart.time + 1) <= heart.time:
+            other.tell(f.TimerDue(key=deadline, at=heart.time))
+            other.run.next_seq -= 1  # for the event of the first time
     other.count_joins()
     shown = {name: value for name, value in snapshot(other.run).items() if name not in NOT_DERIVED}
     shown["steps"] = {k: {x.name: getattr(v, x.name) for x in fields(v)} for k, v in shown["steps"].items()}

@@ -225,7 +225,8 @@ class WildPlay(Play):
         """Tell a fact, and once more if that must change nothing."""
         before = self.run.status
         decided = self.tell(fact)
-        self.told.append(fact)
+        if not isinstance(fact, f.BatchLimited):  # told again, it may be below what runs by then
+            self.told.append(fact)
         if before in RUN_ENDED and not isinstance(fact, f.RetryRequested | f.RerunRequested):
             assert not decided, (fact, decided)
         if isinstance(fact, ONCE) and decided:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from support.heart import graph_of
-from support.play import Play
+from support.play import ByHand, Play
 
 from famulus.errors import BlueprintError
 from famulus.flow import facts as f
 from famulus.flow.state import RunState, StepState
+from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import StepId
 from famulus.nodes import Result
 
@@ -296,3 +297,120 @@ def test_a_step_that_failed_in_a_round_is_tried_again_in_that_round(seed: int) -
     assert run.run.status == "completed"
     assert {"work[1]", "work[2]", "work[3]", "loop[4]"} <= set(run.ids)
     assert run.run.output_of("after") is None
+
+
+# -- told by hand ------------------------------------------------------------------------------------------------------
+
+
+def going_round(nodes: Mapping[str, Any], *edges: tuple[Any, ...]) -> ByHand:
+    """`loop` has been asked, and has sent its body, `work`, round."""
+    run = ByHand(
+        {"loop": LOOP, "work": "x", **nodes},
+        ("loop", "work", {"action": "continue"}),
+        ("work", "loop"),
+        *edges,
+        metadata={"cycleEntryPoints": ["loop"]},
+    )
+    run.succeed("loop[1]", action="continue")
+    return run
+
+
+def going_round_inside() -> ByHand:
+    """`outer` has sent `inner` round, and that has sent `work` round, which may lead back to both."""
+    run = ByHand(
+        {"outer": LOOP, "inner": LOOP, "work": "x", "after": "x"},
+        ("outer", "inner", {"action": "continue"}),
+        ("inner", "work", {"action": "continue"}),
+        ("work", "inner"),
+        ("work", "outer", {"condition": "flag"}),
+        ("outer", "after", {"action": "break"}),
+        metadata={"cycleEntryPoints": ["outer"]},
+        initial={"flag": False},
+    )
+    run.succeed("outer[1]", action="continue")
+    run.succeed("outer[1].inner[1]", action="continue")
+    return run
+
+
+def test_what_an_inner_round_has_not_led_back_to_is_open_again_in_the_next_one() -> None:
+    run = going_round_inside()
+    run.succeed("outer[1].work[1]")
+    assert run.run.joins[StepId("outer[2]")].counts.dead == 1
+
+    run.succeed("outer[1].inner[2]", action="continue")
+
+    assert StepId("outer[2]") not in run.run.joins
+
+
+def test_what_an_inner_round_has_led_back_to_is_reached_whatever_later_rounds_do() -> None:
+    run = going_round_inside()
+    run.succeed("outer[1].work[1]", flag=True)
+    run.succeed("outer[1].inner[2]", action="continue")
+
+    run.succeed("outer[1].work[2]", flag=False)
+    run.succeed("outer[1].inner[3]", action="break")
+
+    assert run.heart.due == {"outer[2]"}
+
+
+def test_a_join_in_a_loop_waits_from_the_beginning_of_its_round_for_those_outside() -> None:
+    join = {"uses": "x", "config": {"joinDeadline": 5000}}
+    run = ByHand(
+        {"first": "x", "loop": LOOP, "work": "x", "join": join},
+        ("first", "loop"),
+        ("first", "join"),
+        ("loop", "work", {"action": "continue"}),
+        ("work", "join"),
+        ("join", "loop"),
+    )
+    run.succeed("first")
+    run.heart.time += 100
+
+    run.succeed("loop[1]", action="continue")
+
+    assert run.run.timers[TimerKey(TimerKind.JOIN, StepId("join[1]"))] == run.heart.time + 5
+
+
+def test_a_retry_does_not_start_the_first_node_of_a_loop_that_goes_round() -> None:
+    run = going_round({})
+    run.fail("work[1]")
+    assert run.heart.statuses == {"loop[2]": "skipped", "work[1]": "failed"}
+
+    run.retry()
+
+    assert run.heart.due == {"work[1]"}
+    run.succeed("work[1]")
+    assert run.heart.due == {"loop[2]"}
+
+
+def test_a_fallback_does_not_send_the_loop_round_whose_controller_it_stands_in_for() -> None:
+    loop = {**LOOP, "config": {"joinStrategy": "any", "fallback": "instead"}}
+    run = going_round({"loop": loop, "instead": "x", "after": "x"}, ("loop", "after", {"action": "break"}))
+    run.succeed("work[1]")
+
+    run.fail("loop[2]")
+    run.succeed("instead", action="continue")
+
+    assert run.run.rounds == {"loop": 1}
+    assert (run.run.status, run.heart.statuses["after"]) == ("completed", "skipped")
+
+
+def test_a_controller_stands_in_for_a_step_when_its_loop_has_come_to_its_end() -> None:
+    run = ByHand(
+        {"loop": LOOP, "work": "x", "a": {"uses": "x", "config": {"fallback": "loop"}}, "behind": "x", "after": "x"},
+        ("loop", "work", {"action": "continue"}),
+        ("work", "loop"),
+        ("loop", "after", {"action": "break"}),
+        ("a", "behind"),
+        metadata={"cycleEntryPoints": ["loop"]},
+    )
+    run.fail("a")
+    run.succeed("loop[1]", action="continue")
+    assert run.heart.due == {"work[1]"}
+
+    run.succeed("work[1]")
+    run.tell(
+        f.StepSucceeded(step_id=StepId("loop[2]"), attempt=1, output=1, action=None, changes={}, started_at=0, at=9)
+    )
+
+    assert run.heart.due == {"behind"}
