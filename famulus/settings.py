@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from famulus.blueprint.codec import EDGES_MAX, NODES_MAX
 from famulus.errors import SettingsError
 from famulus.security.proxies import networks
 from famulus.security.scopes import Scope
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
     handover_seconds: float = Field(10.0, gt=0, description="the record of a step that runs longer is acknowledged")
     max_steps: int = Field(100_000, ge=1, description="steps that one run may start; beyond that it fails")
     max_rounds: int = Field(10_000, ge=0, description="rounds of one loop; beyond that its controller fails")
+    max_items: int = Field(100_000, ge=1, description="items of one batch; beyond that its step fails")
+    max_nodes: int = Field(20_000, ge=1, le=NODES_MAX, description="of a blueprint that is registered")
+    max_edges: int = Field(100_000, ge=1, le=EDGES_MAX, description="of a blueprint that is registered")
     items_at_once: int = Field(256, ge=1, description="items under way of a batch that sets no limit of its own")
     item_patience_seconds: float = Field(
         60.0, gt=0, description="an item sent to other workers and not heard of for so long is sent again"

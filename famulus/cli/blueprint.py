@@ -153,6 +153,48 @@ def _json_files(paths: Sequence[Path]) -> list[Path]:
         raise click.UsageError(f"no .json file in {', '.join(map(str, paths))}")
     return found
 
+@blueprint.command()
+@click.argument("source", metavar="FILE|ID[@VERSION]")
+@click.option("--run", "run_ids", multiple=True, metavar="ID", help="Only this run; may be given again.")
+@click.option(
+    "--ended", type=click.IntRange(0), default=100, show_default=True, help="Runs that have ended to look at."
+)
+@click.option("--nodes", metavar="MODULE,...", help="Modules with implementations. Default: FAMULUS_NODES.")
+@json_option
+def rehearse(*, source: str, run_ids: Sequence[str], ended: int, nodes: str | None, as_json: bool) -> None:
+    """Try a version on the runs that are there, and list those that would go another way, hang, or lack something.
+
+    Every run in flight is looked at, and some that have ended. Nothing is executed and nothing is written. Exit code 1
+    if there is a difference, or an implementation that nobody has registered.
+    """
+    settings = Settings.load(**({} if nodes is None else {"nodes": nodes}))
+    found = _source(source)
+    missing = lacking(found, {*load_registry(settings.nodes), *BUILT_INS}) if settings.nodes else {}
+    known = [RunId(run_id) for run_id in run_ids] or None
+    rehearsed = asyncio.run(_rehearse(settings, found, run_ids=known, ended=ended))
+    if as_json:
+        version = _identity(found)
+        print_json({"to": version, "lacking": missing, "runs": [each.as_json() for each in rehearsed]})
+    else:
+        print_rehearsal(found, missing, rehearsed)
+        if not settings.nodes:
+            click.secho("Implementations were not checked: name their modules with --nodes.", dim=True, err=True)
+    if missing or any(each.differences for each in rehearsed):
+        raise click.exceptions.Exit(1)
+
+
+blueprint.add_command(migrate)
+
+
+async def _rehearse(
+    settings: Settings, found: Blueprint, *, run_ids: Sequence[RunId] | None, ended: int
+) -> list[Rehearsed]:
+    graph = build_graph(found, digest_of(found))
+    async with open_stores(settings) as stores:
+        catalog = Catalog(stores.blueprints, time.time)
+        return [each async for each in rehearse_runs(graph, stores.runs, catalog, ended=ended, run_ids=run_ids)]
+
+
 
 def _read(path: Path) -> Blueprint:
     try:
@@ -183,8 +225,9 @@ async def _find_version(source: str) -> Blueprint:
 
 
 async def _register(blueprints: Sequence[Blueprint]) -> list[StoredBlueprint]:
-    async with open_stores(Settings.load()) as stores:
-        catalog = Catalog(stores.blueprints, time.time)
+    settings = Settings.load()
+    async with open_stores(settings) as stores:
+        catalog = Catalog(stores.blueprints, time.time, max_nodes=settings.max_nodes, max_edges=settings.max_edges)
         return [await catalog.register(each) for each in blueprints]
 
 

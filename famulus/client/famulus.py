@@ -46,7 +46,7 @@ class Famulus:
         """
         known = reachable(Settings.load() if settings is None else settings)
         async with open_stores(known) as stores, open_bus(known, client_id="famulus-client") as bus:
-            catalog = Catalog(stores.blueprints, time.time)
+            catalog = Catalog(stores.blueprints, time.time, max_nodes=known.max_nodes, max_edges=known.max_edges)
             starter = RunStarter(
                 stores.runs, catalog, claiming(bus, stores, known), max_record_bytes=known.max_claimed_bytes
             )

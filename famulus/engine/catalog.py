@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from famulus.blueprint import Blueprint, build_graph, digest_of, encode_blueprint, parse_blueprint
-from famulus.errors import BlueprintConflictError, BlueprintNotFoundError
+from famulus.blueprint.codec import EDGES_MAX, NODES_MAX
+from famulus.errors import BlueprintConflictError, BlueprintError, BlueprintNotFoundError
 from famulus.ids import BlueprintId, Digest
 from famulus.ports import BlueprintStore, StoredBlueprint
 
@@ -28,9 +29,19 @@ class _Latest:
 
 
 class Catalog:
-    def __init__(self, store: BlueprintStore, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: BlueprintStore,
+        now: Callable[[], float],
+        *,
+        max_nodes: int = NODES_MAX,
+        max_edges: int = EDGES_MAX,
+    ) -> None:
+        """What is registered already may be larger: a limit that is lowered stops no run."""
         self._store = store
         self._now = now
+        self._max_nodes = max_nodes
+        self._max_edges = max_edges
         self._graphs: OrderedDict[Digest, Graph] = OrderedDict()
         self._latest: dict[BlueprintId, _Latest] = {}
 
@@ -39,6 +50,13 @@ class Catalog:
 
         Raises `BlueprintError` if it cannot run, `BlueprintConflictError` if the version is taken by another content.
         """
+        for what, count, most in (
+            ("nodes", len(blueprint.nodes), self._max_nodes),
+            ("edges", len(blueprint.edges), self._max_edges),
+        ):
+            if count > most:
+                problem = f"{what}: has {count}, at most {most} are accepted (FAMULUS_MAX_{what.upper()})"
+                raise BlueprintError(f"blueprint {blueprint.id!r} cannot be registered: {problem}", problems=[problem])
         digest = digest_of(blueprint)
         self._keep(build_graph(blueprint, digest))
         stored = await self._store.put(

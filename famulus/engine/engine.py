@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, assert_never
 
+from famulus.blueprint.codec import EDGES_MAX, NODES_MAX
 from famulus.engine.builtins import BuiltIns, BuiltInServices, HookTokens
 from famulus.engine.catalog import Catalog
 from famulus.engine.children import Children
@@ -138,6 +139,11 @@ class EngineOptions:
     items_at_once: int = 256
     """Items of a batch that are under way at the same time, where it sets no limit of its own."""
     timer_in_memory_seconds: float = 5.0
+    items_of_batch: int = 100_000
+    """Items of one batch; one with more fails."""
+    max_nodes: int = NODES_MAX
+    max_edges: int = EDGES_MAX
+    """Of blueprints that are registered here."""
     """A run that waits longer than that sleeps in the store. `math.inf`: runs stay in memory while they wait."""
     timer_lookahead_seconds: float = 4.0
     """Runs are loaded so long before something of them is due, or as long as they stay in memory if that is less."""
@@ -159,7 +165,9 @@ class Engine:
         self.ports = ports
         self.options = options
         self.counts: Counter[str] = Counter()
-        self.catalog = Catalog(ports.blueprints, ports.clock.now)
+        self.catalog = Catalog(
+            ports.blueprints, ports.clock.now, max_nodes=options.max_nodes, max_edges=options.max_edges
+        )
         self.joins = JoinDesk(ports.joins)
         self.alarms = Alarms(
             ports.clock, self._timer_due, nap_seconds=max(NAP_SECONDS, options.timer_in_memory_seconds)
@@ -177,6 +185,7 @@ class Engine:
                 rounds=options.rounds_of_loop,
                 items_at_once=options.items_at_once,
                 deliverable=partial(settled, max_bytes=options.execution.value_bytes),
+                items=options.items_of_batch,
             ),
             timers=timers,
         )

@@ -71,4 +71,9 @@ def _items(given: Any, call: BuiltInCall) -> list[Any]:
         return []
     if not isinstance(given, list):
         raise InputError(f"node {call.node.id!r}: its input is {type(given).__name__}, expected a list of items")
+    most = call.run.limits.items
+    if len(given) > most:
+        raise InputError(
+            f"node {call.node.id!r}: its input has {len(given)} items, at most {most} are accepted (FAMULUS_MAX_ITEMS)"
+        )
     return given
