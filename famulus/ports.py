@@ -632,6 +632,11 @@ class Bus(Protocol):
         """The partition of the jobs topic that holds the run, by Kafka's default partitioner (murmur2 of the key)."""
         ...
 
+    @property
+    def partitions(self) -> int:
+        """Of the jobs topic."""
+        ...
+
     async def send_job(
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Awaitable[None]:

@@ -15,7 +15,20 @@ from famulus.errors import SettingsError
 from famulus.settings import Settings, variable_of
 
 from ..worker import FamulusApp  # noqa: TID252  # in a wheel, these folders lie inside a package
-from . import api, control_api, control_pages, health, hooks, login, pages, schedules_api, schedules_pages
+from . import (
+    api,
+    control_api,
+    control_pages,
+    dead_letters_api,
+    dead_letters_pages,
+    explain_api,
+    health,
+    hooks,
+    login,
+    pages,
+    schedules_api,
+    schedules_pages,
+)
 from .gate import GATE, gate_of
 from .middleware import middlewares
 from .rendering import STATIC
@@ -48,6 +61,9 @@ def register(app: FamulusApp, *, board: Board, throughput: Throughput) -> None:
             ("", hooks.blueprint),
             (api.PREFIX, schedules_api.blueprint),
             ("", login.blueprint),
+            ("", dead_letters_pages.blueprint),
+            (api.PREFIX, dead_letters_api.blueprint),
+            (api.PREFIX, explain_api.blueprint),
             ("", health.blueprint),
             (api.PREFIX, health.blueprint),
         ]

@@ -15,6 +15,7 @@ from famulus.engine.reading import RunView, is_ended
 from famulus.flow.status import RunStatus
 from famulus.ids import BlueprintId, Digest, NodeId
 
+from .explain_api import moment
 from .forms import fields_of
 from .rendering import bars, page
 from .requests import REASON_CHARACTERS, run_id_of, runs_query
@@ -24,6 +25,7 @@ WINDOWS_SHOWN: Final = 30
 BAR_HEIGHT: Final = 40
 STEPS_SHOWN: Final = 500
 EVENTS_SHOWN: Final = 200
+EXPLAINED_SHOWN: Final = 50
 RESUMED_KINDS: Final = frozenset({"timer", "signal", "webhook"})
 """What somebody may end who looks at the page; a child run or items have to end themselves."""
 FOLLOW_SECONDS: Final = 2
@@ -60,6 +62,8 @@ class Run(View):
         known = run_id_of(run_id)
         view = await self.sources.reader.show(known)
         events = await self.sources.reader.events(known, limit=EVENTS_SHOWN)
+        has_ended = is_ended(view.summary.status)
+        explanation = None if has_ended else await self.sources.explainer.explain(known)
         return page(
             "run.html",
             now=self.sources.now(),
@@ -68,8 +72,11 @@ class Run(View):
             steps=view.steps[:STEPS_SHOWN],
             events=events,
             events_shown=EVENTS_SHOWN,
-            is_ended=is_ended(view.summary.status),
-            follows="follow" in request.query and not is_ended(view.summary.status),
+            explanation=explanation,
+            explained=EXPLAINED_SHOWN,
+            moment=moment,
+            is_ended=has_ended,
+            follows="follow" in request.query and not has_ended,
             follow_seconds=FOLLOW_SECONDS,
             drawing=await self._drawing(view),
             api=f"/api/v1/runs/{known}",

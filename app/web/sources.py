@@ -97,6 +97,11 @@ class Sources:
     def explainer(self) -> Explainer:
         return Explainer(self.runs, self.catalog, self.reader, live=self.app.live, letters=self.letters)
 
+    @property
+    def partitions(self) -> range:
+        """Of the jobs topic."""
+        return range(self.app.engine.ports.bus.partitions)
+
     def now(self) -> float:
         return self.app.engine.ports.clock.now()
 

@@ -1,10 +1,12 @@
 """Values that are too large for a row or a record: kept apart in pieces, with a claim in their place.
 
-    owner ── batch ──> ClaimingRuns ── pieces ─> BlobStore      producer ── record ──> ClaimingBus ── pieces ─> BlobStore
-                            └──────── rows with claims ─> RunStore                         └────── claim ─> jobs topic
+    owner ─── batch ──> ClaimingRuns ── rows with claims ─> RunStore
+                             └───────── pieces ───────────> BlobStore
+    sender ── record ─> ClaimingBus ─── claim ────────────> jobs topic
+                             └───────── pieces ───────────> BlobStore
 
-The heart knows nothing of it: whoever owns a run loads it whole. Whoever only looks at one (`shown`) is told how large a
-value is, in its place. Pieces are stored before what refers to them. A value is known by its digest, so that what is
+The heart knows nothing of it: whoever owns a run loads it whole. Whoever only looks at one (`shown`) is told how large
+a value is, in its place. Pieces are stored before what refers to them. A value is known by its digest, so that what is
 stored again, after a crash or by the next owner of its run, is the same pieces.
 """
 
@@ -162,8 +164,8 @@ class ClaimingRuns:
         data = await self._claims.get(claim)
         if data is None:
             raise StoreUnavailableError(
-                f"run {claim.run_id!r}: not all of a value of {claim.bytes} bytes (SHA-256 {claim.digest}) can be read; "
-                "are all replicas up, or has it expired?",
+                f"run {claim.run_id!r}: not all of a value of {claim.bytes} bytes (SHA-256 {claim.digest}) can be "
+                "read; are all replicas up, or has it expired?",
                 retry_after=1.0,
             )
         return data
@@ -217,7 +219,12 @@ class ClaimingBus:
         self.partition_of = bus.partition_of
         self.send_item = bus.send_item
         self.send_event = bus.send_event
+        self.send_again = bus.send_again
         self.send_dead_letter = bus.send_dead_letter
+
+    @property
+    def partitions(self) -> int:
+        return self._bus.partitions
 
     async def send_job(
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()

@@ -18,6 +18,7 @@ import tables
 from app.factory import create_app
 from app.web.sources import SOURCES, Sources
 from app.worker import FamulusApp, schedule_book
+from famulus.engine.dead_letters.desk import LetterDesk
 from famulus.settings import Settings
 from tables.throughput import Window
 
@@ -123,7 +124,16 @@ async def open_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         app = create_app(known, agents=agents, tables=tables, registry=world.registry)
         engine = world.engines[0]
         schedules = schedule_book(engine, world.schedules, known)
-        vars(app).update(engine=engine, bus=world.bus, reader=world.reader, schedules=schedules, tokens=world.tokens)
+        letters = LetterDesk(world.letters, world.bus, engine.ports.clock)
+        vars(app).update(
+            engine=engine,
+            bus=world.bus,
+            reader=world.reader,
+            schedules=schedules,
+            letters=letters,
+            live=None,
+            tokens=world.tokens,
+        )
         web: Any = app.web
         web.web_app[SOURCES] = Sources(app, FixedBoard(), FixedThroughput())
         web.init_server()

@@ -13,6 +13,7 @@ from support.documents import blueprint
 from famulus.adapters.memory import (
     MemoryBlueprintStore,
     MemoryBus,
+    MemoryDeadLetterStore,
     MemoryEpochs,
     MemoryHookStore,
     MemoryJoins,
@@ -73,6 +74,7 @@ class World:
         self.hooks = MemoryHookStore()
         self.timers: Any = self.store.timers
         self.schedules: Any = MemoryScheduleStore()
+        self.letters = MemoryDeadLetterStore()
         self.tokens: Any = MemoryTokenStore()
         self.joins: Any = MemoryJoins()
         self.limits: Any = MemoryLimits()

@@ -103,10 +103,14 @@ class KafkaBus:
         self._handover_seconds = handover_seconds
         self._acknowledge_seconds = acknowledge_seconds
 
-    def partition_of(self, run_id: RunId) -> int:
+    @property
+    def partitions(self) -> int:
         producer: Any = self._producer()
         known = producer.client.cluster.partitions_for_topic(self._jobs) if producer else None
-        return _partition(run_id.encode(), len(known) if known else self._job_partitions)
+        return len(known) if known else self._job_partitions
+
+    def partition_of(self, run_id: RunId) -> int:
+        return _partition(run_id.encode(), self.partitions)
 
     async def send_job(
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()

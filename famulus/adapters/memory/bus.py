@@ -56,6 +56,10 @@ class MemoryBus:
     def partition_of(self, run_id: RunId) -> int:
         return partition_for(run_id.encode(), len(self.jobs))
 
+    @property
+    def partitions(self) -> int:
+        return len(self.jobs)
+
     async def send_job(
         self, run_id: RunId, value: bytes, *, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Awaitable[None]:

@@ -9,8 +9,7 @@ from famulus.engine.explaining.explanation import Explanation, RunExplanation
 from famulus.engine.explaining.knowledge import History, PartitionFacts, Surroundings, TurnFacts
 from famulus.engine.explaining.of_run import partition_trouble
 from famulus.engine.explaining.reasons import explain
-from famulus.engine.loader import state_of
-from famulus.engine.seals import visible_rows
+from famulus.engine.explaining.states import States
 from famulus.errors import RunNotFoundError
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.flow.tasks import task_of
@@ -79,7 +78,7 @@ class Explainer:
         letters: Letters | None = None,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._states = States(store, catalog)
         self._reader = reader
         self._live = live or NothingLive()
         self._letters = letters
@@ -89,7 +88,7 @@ class Explainer:
 
         Raises `BlueprintNotFoundError` where the blueprint of the run is gone.
         """
-        run = await self._run(run_id)
+        run = await self._states.of(run_id)
         if run is None:
             return await self._unknown(run_id)
         history = History()
@@ -97,14 +96,6 @@ class Explainer:
             return explain(run, history, Surroundings())
         await self._read(run_id, history)
         return explain(run, history, await self._surroundings(run))
-
-    async def _run(self, run_id: RunId) -> RunState | None:
-        rows = await self._store.load(run_id)
-        if rows is None:
-            return None
-        birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
-        return state_of(graph, visible_rows(rows))
 
     async def _read(self, run_id: RunId, history: History) -> None:
         after = -1
