@@ -96,6 +96,12 @@ class Limit(_Command):
     fields = ("step_id", "max_concurrency", "tolerated_failures")
 
 
+@blueprint.route("/runs/{run_id}/migrate", name="migrate")
+class Migrate(_Command):
+    name = "migrate"
+    fields = ("version",)
+
+
 @blueprint.route("/runs/{run_id}/fork", name="fork")
 class Fork(View):
     async def post(self, request: Any, run_id: str) -> Any:

@@ -16,10 +16,12 @@ from rich.text import Text
 
 from famulus.blueprint import (
     ABSENT,
+    BUILT_INS,
     Blueprint,
     Change,
     Issue,
     analyse,
+    build_graph,
     differences,
     digest_of,
     encode_blueprint,
@@ -27,11 +29,15 @@ from famulus.blueprint import (
     parse_blueprint,
     to_mermaid,
 )
+from famulus.cli.control import migrate
+from famulus.cli.rehearsing import print_rehearsal
 from famulus.cli.terminal import clock_text, json_option, one_line, plain, print_json, value_text
 from famulus.connect import open_stores
 from famulus.engine.catalog import Catalog
+from famulus.engine.versions.rehearsal import Rehearsed, lacking
+from famulus.engine.versions.rehearsal import rehearse as rehearse_runs
 from famulus.errors import BlueprintError, BlueprintNotFoundError
-from famulus.ids import BlueprintId
+from famulus.ids import BlueprintId, RunId
 from famulus.nodes import load_registry
 from famulus.ports import StoredBlueprint
 from famulus.settings import Settings
@@ -147,12 +153,6 @@ def ls(*, as_json: bool) -> None:
     Console().print(table)
 
 
-def _json_files(paths: Sequence[Path]) -> list[Path]:
-    found = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
-    if not found:
-        raise click.UsageError(f"no .json file in {', '.join(map(str, paths))}")
-    return found
-
 @blueprint.command()
 @click.argument("source", metavar="FILE|ID[@VERSION]")
 @click.option("--run", "run_ids", multiple=True, metavar="ID", help="Only this run; may be given again.")
@@ -194,6 +194,12 @@ async def _rehearse(
         catalog = Catalog(stores.blueprints, time.time)
         return [each async for each in rehearse_runs(graph, stores.runs, catalog, ended=ended, run_ids=run_ids)]
 
+
+def _json_files(paths: Sequence[Path]) -> list[Path]:
+    found = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+    if not found:
+        raise click.UsageError(f"no .json file in {', '.join(map(str, paths))}")
+    return found
 
 
 def _read(path: Path) -> Blueprint:

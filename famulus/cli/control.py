@@ -12,6 +12,7 @@ from famulus.cli.opening import given_json, given_object, open_starter, user
 from famulus.cli.terminal import json_option, plain, print_json
 from famulus.engine.asking import CommandOutcome
 from famulus.engine.starting import StartOutcome
+from famulus.errors import CommandRefusedError, RunNotFoundError
 from famulus.ids import RunId
 from famulus.settings import Settings
 
@@ -148,6 +149,27 @@ def fork(*, run_id: str, step_id: str, context: str | None, new_id: str | None, 
     asyncio.run(_fork(run_id, step_id, context=changes, new_id=new_id, by=by, as_json=as_json))
 
 
+@click.command()
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@click.option("--to", "version", required=True, metavar="VERSION", help="A registered version of the blueprint.")
+@by_option
+@json_option
+def migrate(*, run_ids: tuple[str, ...], version: str, by: str | None, as_json: bool) -> None:
+    """Let runs go on by another version of their blueprint. `famulus blueprint rehearse` says beforehand which can.
+
+    A run that would not go on as it has come refuses, with the reason, and stays as it is. Exit code 1 if one does.
+    """
+    refused = 0
+    for run_id in run_ids:
+        try:
+            asyncio.run(_ask(run_id, "migrate", {"version": version}, by=by, as_json=as_json))
+        except (CommandRefusedError, RunNotFoundError) as error:
+            refused += 1
+            click.echo(f"{plain(run_id)}: {plain(str(error))}", err=True)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
 COMMANDS: Final[tuple[click.Command, ...]] = (
     cancel,
     pause,
@@ -158,6 +180,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     rerun,
     fork,
     limit,
+    migrate,
 )
 
 

@@ -148,6 +148,10 @@ class Run:
         given = {"step_id": step, **{key: value for key, value in limits.items() if value is not None}}
         return await self._command("limit", given, _asked(by, None, command_id))
 
+    async def migrate(self, version: str, *, by: str = DEFAULT_ASKER, command_id: str | None = None) -> CommandOutcome:
+        """Go on by another version of the blueprint; refused where the run would not go on as it has come."""
+        return await self._command("migrate", {"version": version}, _asked(by, None, command_id))
+
     async def fork(
         self,
         from_step: str,

@@ -6,6 +6,7 @@
     retry    {"step_id": "charge"}                                        without it: every failed or parked step
     rerun    {"step_id": "charge", "context": {...}}
     limit    {"step_id": "resize", "max_concurrency": 8, "tolerated_failures": "5%"}
+    migrate  {"version": "2"}                                             go on by another version of the blueprint
     child_ended {"step_id": "...", "child": "..."}                        the engine to itself
 
 Each also has `run_id` and, optionally, `by`, `reason` and `command_id`. A step is named by its own id or by its node's.
@@ -92,7 +93,14 @@ class Limit(_Command):
     tolerated_failures: int | str | None
 
 
-Command: TypeAlias = Cancel | Pause | Unpause | Signal | Resume | Retry | Rerun | Limit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate(_Command):
+    version: str
+    why_not: str = ""
+    """What the owner of the run has found against it."""
+
+
+Command: TypeAlias = Cancel | Pause | Unpause | Signal | Resume | Retry | Rerun | Limit | Migrate
 """What is asked of a run by somebody who may be told that it cannot be done."""
 
 
@@ -210,6 +218,10 @@ def _limit(document: Mapping[str, Any]) -> Limit:
     return Limit(**_about(document), step_id=_step(document), max_concurrency=most, tolerated_failures=tolerated)
 
 
+def _migrate(document: Mapping[str, Any]) -> Migrate:
+    return Migrate(**_about(document), version=fields.text(document, "version"))
+
+
 def _child_ended(document: Mapping[str, Any]) -> ChildNotice:
     return ChildNotice(run_id=fields.run_id(document), step_id=_step(document), child=fields.run_id(document, "child"))
 
@@ -218,6 +230,7 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Command | ChildNotice
     "cancel": _cancel,
     "child_ended": _child_ended,
     "limit": _limit,
+    "migrate": _migrate,
     "pause": _pause,
     "rerun": _rerun,
     "resume": _resume,

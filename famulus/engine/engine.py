@@ -21,7 +21,7 @@ from famulus.engine.builtins import BuiltIns, BuiltInServices, HookTokens
 from famulus.engine.catalog import Catalog
 from famulus.engine.children import Children
 from famulus.engine.claims import Claims, redeemed
-from famulus.engine.commands import Cancel, ChildNotice, Command
+from famulus.engine.commands import COMMAND_ID_CHARACTERS, Cancel, ChildNotice, Command, Migrate
 from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.items import ItemOptions, ItemWorker
 from famulus.engine.joins import JoinDesk
@@ -60,11 +60,12 @@ from famulus.flow.decisions import RunStep, StartChild, TellChild
 from famulus.flow.facts import TimerDue
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import StepState
-from famulus.flow.status import RunStatus
+from famulus.flow.status import RUN_ENDED, RunStatus
 from famulus.flow.waiting import TimerKey
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
 from famulus.ports import (
+    REDRIVEN,
     BlueprintStore,
     Bus,
     Clock,
@@ -138,12 +139,12 @@ class EngineOptions:
     """An item that was sent to other workers is sent again when nothing was heard of it for so long."""
     items_at_once: int = 256
     """Items of a batch that are under way at the same time, where it sets no limit of its own."""
-    timer_in_memory_seconds: float = 5.0
     items_of_batch: int = 100_000
     """Items of one batch; one with more fails."""
     max_nodes: int = NODES_MAX
     max_edges: int = EDGES_MAX
     """Of blueprints that are registered here."""
+    timer_in_memory_seconds: float = 5.0
     """A run that waits longer than that sleeps in the store. `math.inf`: runs stay in memory while they wait."""
     timer_lookahead_seconds: float = 4.0
     """Runs are loaded so long before something of them is due, or as long as they stay in memory if that is less."""
@@ -184,8 +185,8 @@ class Engine:
                 steps=options.steps_of_run,
                 rounds=options.rounds_of_loop,
                 items_at_once=options.items_at_once,
-                deliverable=partial(settled, max_bytes=options.execution.value_bytes),
                 items=options.items_of_batch,
+                deliverable=partial(settled, max_bytes=options.execution.value_bytes),
             ),
             timers=timers,
         )
@@ -439,7 +440,7 @@ class Engine:
         if isinstance(job, Command):
             await self._handle_command(record, job)
             return
-        is_expected = job.run_id in self.runs.expected
+        is_expected = self.runs.is_expected(job.run_id)
         session = await self.runs.open(job.run_id, record.partition)
         if session is None:
             self._check_known(job.run_id, is_expected=is_expected)
@@ -474,18 +475,19 @@ class Engine:
 
     async def _handle_beginning(self, record: Record, job: Start | Fork) -> None:
         """Records of the run that come behind this one find it expected, also while this one is tried again."""
-        self.runs.expected.add(job.run_id)
+        self.runs.expect(job.run_id)
         try:
             if isinstance(job, Start):
                 await self._handle_start(record, job)
             else:
                 await self._handle_fork(record, job)
         except RetryableError:
+            self.runs.expect(job.run_id)
             raise
         except BaseException:
-            self.runs.expected.discard(job.run_id)
+            self.runs.expect_no_more(job.run_id)
             raise
-        self.runs.expected.discard(job.run_id)
+        self.runs.expect_no_more(job.run_id)
 
     async def _handle_start(self, record: Record, start: Start) -> None:
         if start.parent is not None and await self.children.is_orphan(start.parent):
@@ -502,11 +504,14 @@ class Engine:
     async def _handle_command(self, record: Record, command: Command) -> None:
         if command.command_id is None:
             # Of one that nobody has named, its place on the topic tells whether it was delivered before.
-            command = replace(command, command_id=f"{record.topic}/{record.partition}/{record.offset}")
-        is_expected = command.run_id in self.runs.expected
+            command = replace(command, command_id=_name_of(record))
+        is_expected = self.runs.is_expected(command.run_id)
         async with self.runs.reopen(command.run_id, record.partition) as session:
             if session is None:
                 self._check_known(command.run_id, is_expected=is_expected)
+                return
+            if isinstance(command, Migrate) and session.run.status not in RUN_ENDED:
+                await self.runs.migrate(session, command)
                 return
             grace = command.grace_seconds if isinstance(command, Cancel) else 0.0
             with self.steps.attempts.patience(command.run_id, grace):
@@ -584,3 +589,11 @@ class Engine:
         )
         reason = str(error)[:REASON_CHARACTERS]  # the record may be as large as the topic allows: leave room for it
         await (await self.ports.bus.send_dead_letter(record, code=error.code, reason=reason))
+
+
+def _name_of(record: Record) -> str:
+    """Of a command that nobody has named. One that was a dead letter has the name of that, however often it is sent."""
+    redriven = dict(record.headers).get(REDRIVEN)
+    if redriven is not None:
+        return f"{REDRIVEN}/{redriven.decode(errors='replace')}"[:COMMAND_ID_CHARACTERS]
+    return f"{record.topic}/{record.partition}/{record.offset}"

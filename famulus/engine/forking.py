@@ -16,6 +16,7 @@ from famulus.engine.loader import state_of
 from famulus.engine.obeying import COMMANDS_KEY, present_step_id
 from famulus.engine.rows import decode, encode
 from famulus.engine.seals import visible_events
+from famulus.engine.versions.edges import MIGRATIONS_KEY
 from famulus.errors import CommandRefusedError
 from famulus.flow import decisions as d
 from famulus.flow.batches import items_key
@@ -142,7 +143,7 @@ class _Writers:
 def _kept(
     row: ContextRow, *, again: frozenset[NodeId], steps: Sequence[StepRow], writers: _Writers
 ) -> ContextRow | None:
-    if row.key in (COMMANDS_KEY, NOT_BEFORE):
+    if row.key in (COMMANDS_KEY, NOT_BEFORE, MIGRATIONS_KEY):
         return None
     if row.key.startswith(SIGNALS_PREFIX):
         return row

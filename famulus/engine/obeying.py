@@ -35,9 +35,9 @@ def obey(run: RunState, command: c.Command, *, at: float) -> list[d.Decision]:
     """Take the state on by what a command asks for; an empty list if the run was told of it before."""
     if command.command_id is None:
         return advance(run, command_fact(command, run, at=at))
-    if command.command_id in run.context.get(COMMANDS_KEY, ()):
+    if is_known(run, command):
         return []
-    return _noted(run, advance(run, command_fact(command, run, at=at)), command.command_id)
+    return noted(run, advance(run, command_fact(command, run, at=at)), command.command_id)
 
 
 def command_fact(command: c.Command, run: RunState, *, at: float) -> f.Fact:  # noqa: PLR0911  # a table of commands
@@ -69,6 +69,8 @@ def command_fact(command: c.Command, run: RunState, *, at: float) -> f.Fact:  # 
                 by=by,
                 at=at,
             )
+        case c.Migrate():
+            return refusal(command, command.why_not, at=at)  # what can be done `Runs.migrate` has done
         case _:
             assert_never(command)
 
@@ -100,7 +102,12 @@ def awaiting_steps(steps: Iterable[StepState]) -> list[StepState]:
     return sorted(waiting, key=_place)
 
 
-def _noted(run: RunState, decided: Sequence[d.Decision], command_id: str) -> list[d.Decision]:
+def is_known(run: RunState, command: c.Command) -> bool:
+    """Whether the run was told of the command before."""
+    return command.command_id in run.context.get(COMMANDS_KEY, ())
+
+
+def noted(run: RunState, decided: Sequence[d.Decision], command_id: str) -> list[d.Decision]:
     """The same decisions; the first event has the id of the command, and the run remembers it."""
     first = next((each for each in decided if isinstance(each, d.RecordEvent)), None)
     if first is None:

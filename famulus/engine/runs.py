@@ -6,21 +6,25 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from famulus.engine.catalog import Catalog
+from famulus.engine.commands import Migrate
 from famulus.engine.forking import all_events, check_goes_on, forked_event, forked_rows
 from famulus.engine.inheritance import Inherited, inherited_from
 from famulus.engine.loader import state_of
+from famulus.engine.obeying import is_known
 from famulus.engine.records import Fork, Start
 from famulus.engine.rows import encode, input_digest
 from famulus.engine.seals import seals_for, visible_rows
 from famulus.engine.session import Session, SessionServices
 from famulus.engine.tenure import Tenure
-from famulus.errors import BadRecordError, OwnershipLostError, RunNotFoundError
+from famulus.engine.versions.migrating import migrated, moved_rows, why_not_migrated
+from famulus.errors import BadRecordError, BlueprintNotFoundError, OwnershipLostError, RunNotFoundError
 from famulus.flow.batches import is_spread
 from famulus.flow.facts import RunStarted, StartRefused, StepUnparked
+from famulus.flow.fold import fold
 from famulus.flow.limits import RunLimits
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
@@ -33,6 +37,10 @@ if TYPE_CHECKING:
 
 
 ValueT = TypeVar("ValueT")
+
+EXPECTED_SECONDS: Final = 60.0
+"""Longer than any delay between two tries of a record."""
+EXPECTED_MOST: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -67,8 +75,8 @@ class Runs:
         self._ended: OrderedDict[RunId, None] = OrderedDict()
         self._asleep: OrderedDict[RunId, Stamp] = OrderedDict()
         """Runs that went to sleep here lately, with the stamps of their last batches."""
-        self.expected: set[RunId] = set()
-        """Runs whose start has come, and is not carried out yet."""
+        self._expected: dict[RunId, float] = {}
+        """Runs whose start has come, and is not carried out yet: when it was tried last."""
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
@@ -91,7 +99,6 @@ class Runs:
         self._sessions.clear()
         self._ended.clear()
         self._asleep.clear()
-        self.expected.clear()
 
     @property
     def is_assigned(self) -> bool:
@@ -129,6 +136,25 @@ class Runs:
     def is_asleep(self, run_id: RunId) -> bool:
         """Whether the run is known to be dormant: no step of it is due. Not all that are dormant are remembered."""
         return run_id in self._asleep
+
+    def expect(self, run_id: RunId) -> None:
+        """The start of a run is being tried, and perhaps has to be tried again: what follows it is to wait.
+
+        This outlives a rebalance, as the records that are in hand here do. Where the partition goes to somebody else
+        there is no next try here, and after a while the run is not expected any more.
+        """
+        now = self._services.clock.now()
+        if len(self._expected) >= EXPECTED_MOST:
+            self._expected = {each: at for each, at in self._expected.items() if now - at < EXPECTED_SECONDS}
+        self._expected[run_id] = now
+
+    def expect_no_more(self, run_id: RunId) -> None:
+        self._expected.pop(run_id, None)
+
+    def is_expected(self, run_id: RunId) -> bool:
+        """Whether the start of the run came before, and will be tried again."""
+        at = self._expected.get(run_id)
+        return at is not None and self._services.clock.now() - at < EXPECTED_SECONDS
 
     def knows(self, run_id: RunId) -> bool:
         """Whether nobody has to look after the run: it is in memory, or known to have ended or to be dormant."""
@@ -252,12 +278,63 @@ class Runs:
             self._sessions[fork.run_id] = session
             self._counts["started"] += 1
             try:
-                await session.begin_as(forked_event(fork, birth, run, at=now))
+                event = forked_event(fork, birth, run, at=now)
+                fold(run, event)
+                await session.begin_as([event])
                 await session.resume()
             except BaseException:
                 session.close()
                 raise
         return True
+
+    async def migrate(self, session: Session, command: Migrate) -> None:
+        """Let a run go on by another version of its blueprint, or tell it why it cannot; the caller holds its door.
+
+        What runs is not disturbed: it reports to the run as it is then.
+        """
+        if is_known(session.run, command):
+            return
+        birth, partition = session.birth, session.partition
+        try:
+            graph = await self._catalog.find(birth.blueprint_id, command.version)
+        except BlueprintNotFoundError as error:
+            await session.report(replace(command, why_not=str(error)))
+            return
+        session.close()
+        await session.written()
+        rows = await self._services.store.load(birth.run_id)
+        if rows is None:
+            raise RunNotFoundError(birth.run_id)
+        rows = visible_rows(rows)
+        why_not = why_not_migrated(session.run.graph, graph, rows)
+        if why_not is not None:
+            again = await self._load(birth.run_id, partition)
+            if again is not None:
+                await again.report(replace(command, why_not=why_not))
+            return
+        tenure = await self.tenure_of(partition)
+        moved = moved_rows(session.run.graph, graph, rows)
+        run = state_of(graph, moved, limits=self._services.limits)
+        decided = migrated(run, command, session.run.graph, rows, at=self._services.clock.now())
+        going_on = Session(
+            self._services,
+            tenure,
+            moved.birth,
+            partition,
+            run,
+            seals=seals_for(rows, tenure.epoch),
+            inherited=inherited_from(rows),
+            unborn=True,
+            stamp=rows.head.stamp,
+        )
+        self._sessions[birth.run_id] = going_on
+        self._counts["migrated"] += 1
+        try:
+            await going_on.begin_as(decided)
+            await going_on.resume()
+        except BaseException:
+            going_on.close()
+            raise
 
     async def _create(self, start: Start, partition: int) -> asyncio.Future[None]:
         tenure = await self.tenure_of(partition)

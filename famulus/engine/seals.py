@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from famulus.engine.versions.edges import renumbered
 from famulus.ids import Epoch, Stamp, epoch_of
 from famulus.ports import EventRow, RunHead, RunRows
 
@@ -25,7 +26,11 @@ RowT = TypeVar("RowT", bound=Stamped)
 
 
 def visible_rows(rows: RunRows) -> RunRows:
-    """Leave out the rows that do not count."""
+    """Leave out the rows that do not count, and name edges as the present version of the run does."""
+    return renumbered(_that_count(rows))
+
+
+def _that_count(rows: RunRows) -> RunRows:
     return replace(
         rows,
         steps=_visible(rows.steps, rows.head),

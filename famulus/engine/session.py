@@ -25,9 +25,8 @@ from famulus.engine.timers import RunTimers, TimerDesk, key_of
 from famulus.errors import OwnershipLostError, RetryableError
 from famulus.faultpoints import K4, K5, K6, ON, reach, reach_amid
 from famulus.flow.advance import advance
-from famulus.flow.decisions import Decision, RecordEvent, RunStep, StartChild, TellChild
+from famulus.flow.decisions import Decision, RunStep, StartChild, TellChild
 from famulus.flow.facts import Fact, JoinCounted
-from famulus.flow.fold import fold
 from famulus.flow.limits import RunLimits
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
 from famulus.ids import UNSTAMPED, Stamp
@@ -134,11 +133,10 @@ class Session:
         self._check()
         await self.note(fact)
 
-    async def begin_as(self, event: RecordEvent) -> None:
-        """Store a run that begins with what it inherits, and with this event."""
+    async def begin_as(self, decided: Iterable[Decision]) -> None:
+        """Store a run that begins with what it inherits, and with what is decided already."""
         batch = Batch()
-        batch.add([event])
-        fold(self.run, event)
+        batch.add(decided)
         await self._commit(batch)
         self._note_durable(batch)
 

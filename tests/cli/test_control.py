@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -157,3 +158,29 @@ def test_json_and_text_say_the_same(called_for_json: CallForJson) -> None:
     told: Any = called_for_json("run", "pause", "held", "--json")
 
     assert (told["requested"], told["outcome"], bool(told["command_id"])) == ("pause", "accepted", True)
+
+
+def test_runs_are_rehearsed_against_a_version_and_go_over_to_it(call: Call, own_folder: Path) -> None:
+    call("run", "unpause", "held")  # makes the runs
+    data = own_folder / ".famulus"
+    data.mkdir()
+    for file in own_folder.glob("famulus.db*"):
+        (data / file.name).symlink_to(file)
+    nodes = {node["id"]: node for node in HOLD["nodes"]}
+    for version, edges in (("2", [("a", "w"), ("w", "b"), ("b", "c")]), ("3", [("w", "b"), ("b", "c")])):
+        document = blueprint("hold", {**nodes, "c": {"uses": "nobody"}}, *edges, metadata={"version": version})
+        (own_folder / f"v{version}.json").write_text(json.dumps(document))
+
+    good, bad = call("blueprint", "rehearse", "v2.json"), call("blueprint", "rehearse", "v3.json", "--run", "held")
+    pushed = call("blueprint", "push", "v2.json", "v3.json")
+    refused = call("blueprint", "migrate", "held", "nobody", "--to", "3")
+    accepted = call("run", "migrate", "held", "--to", "2")
+
+    assert (good.exit_code, bad.exit_code, pushed.exit_code) == (0, 1, 0), (good.output, bad.output, pushed.output)
+    assert "1 runs against hold version 2: 1 of 1 in flight can go over to it" in good.stdout
+    assert "a: it led to w, and would lead to nothing" in bad.stdout
+    assert refused.exit_code == 1
+    assert "would lead to nothing" in refused.stderr
+    assert "nobody" in refused.stderr
+    assert accepted.exit_code == 0, accepted.output
+    assert "accepts migrate" in accepted.stdout
