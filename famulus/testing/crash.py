@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from famulus.blueprint import ABSENT, Blueprint
 from famulus.blueprint.builtins import BUILT_INS
+from famulus.engine.audit import AuditOptions, AuditPorts, Deviation, audit_all
+from famulus.engine.catalog import Catalog
 from famulus.errors import JoinsUnavailableError
 from famulus.flow.status import STEP_ENDED, RunStatus, StepStatus
 from famulus.flow.waiting import ForSignal, ForWebhook
@@ -49,6 +51,8 @@ class Kind(StrEnum):
     """Another end, or another result, than that of the run in peace."""
     TWICE = "recorded twice"
     """One step has completed more than once."""
+    DEVIATES = "deviates"
+    """What is recorded does not agree with itself: what `famulus verify` finds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +147,14 @@ async def crash_test(
             name = f"crash {when} call {number + 1} of the store ({call}), every record twice"
             crash = _Crash(at=number, is_after=when == "after")
             trials.append(await _Trial(script, name, doubled=True, crash=crash).perform())
-    ignored = frozenset(ignore)
+    findings = [finding for trial in trials for finding in _compared(calm, trial, frozenset(ignore))]
     return CrashReport(
         calm=calm.trace,
         status=str(calm.status),
         trials=len(trials) + 1,
         crashes=sum(trial.has_crashed for trial in trials),
-        findings=[finding for trial in trials for finding in _compared(calm, trial, ignored)],
+        # What differs is told first: what deviates mostly follows from it.
+        findings=sorted(findings, key=lambda finding: finding.kind is Kind.DEVIATES),
         repeated=_repeated(calm, trials),
     )
 
@@ -191,6 +196,7 @@ class _Trial:
     """By idempotency key: how often the node was called."""
     again: list[Attempt] = field(default_factory=list)
     """Attempts of steps whose outcome was recorded."""
+    deviations: Sequence[Deviation] = ()
     failure: str = ""
     trace: str = ""
     stage: Stage = field(init=False)
@@ -218,9 +224,16 @@ class _Trial:
                 self.failure = str(error)
             self.runs = stage.runs.runs
             self.trace = trace_of(stage.runs)
+            self.deviations = await self._deviations(stage)
             if RUN_ID in self.runs:
                 self.context = (await stage.reader.show(RUN_ID)).context
         return self
+
+    async def _deviations(self, stage: Stage) -> list[Deviation]:
+        """Of a trial that has come to its end, or to where nothing goes on any more, what is due is stuck."""
+        ports, catalog = AuditPorts(runs=stage.runs), Catalog(stage.blueprints, stage.clock.now)
+        options = AuditOptions(settle=0, at_rest=not self.failure, now=stage.clock.now)
+        return [deviation async for deviation in audit_all(ports, catalog, options)]
 
     async def _play(self, stage: Stage) -> None:
         answered: set[tuple[RunId, StepId]] = set()
@@ -321,6 +334,7 @@ def _compared(calm: _Trial, trial: _Trial, ignored: frozenset[str]) -> list[Find
     for run_id, run in trial.runs.items():
         completed = Counter(fact.step for fact in run.facts if fact.type == "step.completed")
         found += [(Kind.TWICE, f"step {step} of {run_id}") for step, times in completed.items() if times > 1]
+    found += [(Kind.DEVIATES, str(deviation)) for deviation in trial.deviations]
     if trial.failure:
         found.append((Kind.HANGS, trial.failure))
     elif trial.status is not calm.status:
