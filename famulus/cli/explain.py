@@ -16,9 +16,10 @@ from rich.text import Text
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.story import status_text
 from famulus.cli.terminal import clock_text, json_option, one_line, plain, print_json
-from famulus.client.servers import with_embedded
 from famulus.client.live import open_live
+from famulus.client.servers import with_embedded
 from famulus.engine.catalog import Catalog
+from famulus.engine.dead_letters.desk import LetterDesk
 from famulus.engine.explaining.explainer import Explainer
 from famulus.engine.explaining.explanation import Explanation, RunExplanation
 from famulus.engine.reading import RunReader
@@ -77,4 +78,5 @@ async def _explainer(settings: Settings, *, rows_alone: bool) -> AsyncIterator[E
         stores = await opened.enter_async_context(open_existing_stores(settings))
         live = None if rows_alone else await opened.enter_async_context(open_live(with_embedded(settings)))
         catalog = Catalog(stores.blueprints, time.time)
-        yield Explainer(stores.runs, catalog, RunReader(stores.runs, catalog), live=live)
+        letters = LetterDesk(stores.letters, None, time.time)
+        yield Explainer(stores.runs, catalog, RunReader(stores.runs, catalog), live=live, letters=letters)

@@ -27,6 +27,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "famulus.cli.explain:explain",
         "Say in one sentence a step what a run waits for, and what would move it.",
     ),
+    "dlq": ("famulus.cli.dlq:dlq", "List, show, redrive and drop records that could not be handled."),
+    "parked": ("famulus.cli.parked:parked", "List steps that wait for an implementation, and try them again."),
     "schedule": ("famulus.cli.schedule:schedule", "Start runs at given times: create, list, pause, delete schedules."),
     "token": ("famulus.cli.token:token", "Let people and programs in: create, list and revoke tokens."),
     "verify": ("famulus.cli.verify:verify", "Check what is stored of runs, and ask for what is missing."),

@@ -124,7 +124,7 @@ async def open_site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
         app = create_app(known, agents=agents, tables=tables, registry=world.registry)
         engine = world.engines[0]
         schedules = schedule_book(engine, world.schedules, known)
-        letters = LetterDesk(world.letters, world.bus, engine.ports.clock)
+        letters = LetterDesk(world.letters, world.bus, engine.ports.clock.now)
         vars(app).update(
             engine=engine,
             bus=world.bus,

@@ -12,7 +12,7 @@ that was redriven is known by its letter (`famulus.engine.engine`), and carried 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ from famulus.ports import LetterMark, LetterPlace, ListedLetter, Record, StoredL
 
 if TYPE_CHECKING:
     from famulus.ids import RunId
-    from famulus.ports import Bus, Clock, DeadLetterStore
+    from famulus.ports import Bus, DeadLetterStore
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ class LetterKeeper:
 
 
 class LetterDesk:
-    def __init__(self, store: DeadLetterStore, bus: Bus | None, clock: Clock) -> None:
+    def __init__(self, store: DeadLetterStore, bus: Bus | None, now: Callable[[], float]) -> None:
         """Without a bus nothing can be sent again."""
         self._store = store
         self._bus = bus
-        self._clock = clock
+        self._now = now
 
     async def find(
         self, asked: LetterFilter, *, limit: int = 50, before: LetterPlace | None = None
@@ -158,7 +158,7 @@ class LetterDesk:
     async def _mark(self, stored: StoredLetter, state: str, *, by: str, note: str | None = None) -> StoredLetter:
         letter_id = stored.letter.summary.letter_id
         # Whoever comes later by the order of things must not lose by the clock of another machine.
-        at = max(self._clock.now(), stored.mark.at + 1e-6)
+        at = max(self._now(), stored.mark.at + 1e-6)
         mark = LetterMark(state=state, by=by, at=round(at, 6), note=note[:NOTE_CHARACTERS] if note else None)
         await self._store.mark(letter_id, mark)
         log.info(
