@@ -8,6 +8,7 @@ from famulus import faultpoints
 from famulus.adapters.faust import transport
 from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, GroupTimeouts, worker_settings
 from famulus.nodes import Registry, load_registry
+from famulus.security.secrets import Secrets
 from famulus.settings import Settings
 
 from . import web
@@ -22,6 +23,7 @@ def create_app(
 ) -> FamulusApp:
     """Make the application; nothing is opened before it starts. Raises `SettingsError` for nodes that do not load."""
     faultpoints.check()
+    secrets = Secrets.of_environment(settings.secrets_dir)
     app = FamulusApp(
         settings.group,
         **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),
@@ -33,11 +35,11 @@ def create_app(
         web_host=settings.web_host,
         web_port=likely_port(settings),
         web_application_options=web.application_options(settings),
-        logging_config=logging_config(settings),
+        logging_config=logging_config(settings, secrets.redactor),
         autodiscover=False,
     )
     transport.install(app)
-    app.configure_worker(settings, load_registry(settings.nodes) if registry is None else registry)
+    app.configure_worker(settings, load_registry(settings.nodes) if registry is None else registry, secrets)
     observe(app, settings)
     jobs = app.topic(settings.jobs_topic, **RAW_TOPIC)
     items = app.topic(settings.items_topic, **RAW_TOPIC)

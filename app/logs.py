@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from famulus.security.redaction import Redactor
 from famulus.settings import Settings
 
 
@@ -23,7 +24,18 @@ class WithoutServiceNoise(logging.Filter):
         return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
-def logging_config(settings: Settings) -> dict[str, Any]:
+class RedactedProcessorFormatter(structlog.stdlib.ProcessorFormatter):
+    """Takes secrets out of the line when it is whole: message, fields and traceback."""
+
+    def __init__(self, *arguments: Any, redactor: Redactor, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.text(super().format(record))
+
+
+def logging_config(settings: Settings, redactor: Redactor) -> dict[str, Any]:
     """For `logging.config.dictConfig`, which Faust calls when the worker starts."""
     level = settings.log_level.upper()
     return {
@@ -31,7 +43,8 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "famulus": {
-                "()": structlog.stdlib.ProcessorFormatter,
+                "()": RedactedProcessorFormatter,
+                "redactor": redactor,
                 "foreign_pre_chain": [
                     structlog.contextvars.merge_contextvars,
                     structlog.stdlib.add_log_level,

@@ -45,6 +45,7 @@ from famulus.engine.starting import RunStarter
 from famulus.errors import FamulusError, OwnershipLostError, RetryableError
 from famulus.nodes import Registry
 from famulus.ports import HookStore, Record, ScheduleStore, TokenStore
+from famulus.security.secrets import Secrets
 from famulus.settings import Settings
 
 from .listening import is_fixed, take_port
@@ -73,6 +74,7 @@ class FamulusApp(faust.App):
 
     settings: Settings
     registry: Registry
+    secrets: Secrets
     intake: Intake
     item_intake: Intake
     letter_intake: Intake
@@ -85,10 +87,11 @@ class FamulusApp(faust.App):
     bus: KafkaBus
     watchdog: Watchdog
 
-    def configure_worker(self, settings: Settings, registry: Registry) -> None:
+    def configure_worker(self, settings: Settings, registry: Registry, secrets: Secrets) -> None:
         """Called once by the factory, before anything is registered on the app."""
         self.settings = settings
         self.registry = registry
+        self.secrets = secrets
         self.intake = Intake(self._handle, concurrency=settings.intake_records, window=settings.intake_window)
         self.item_intake = Intake(self._handle_item, concurrency=settings.intake_records, window=settings.intake_window)
         self.letter_intake = Intake(self._keep_letter, concurrency=LETTERS_AT_ONCE, window=LETTERS_WINDOW)
@@ -178,6 +181,7 @@ class FamulusApp(faust.App):
             replace(
                 engine_options(settings),
                 hook_secret=await self._hook_secret(stores.hooks),
+                secrets=self.secrets,
                 public_url=settings.public_url or f"http://{self.conf.web_bind}:{self.conf.web_port}",
             ),
         )

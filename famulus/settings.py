@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     # -- what runs ---------------------------------------------------------------------------------------------------
     nodes: Names = Field((), description="modules with node implementations, with commas")
     blueprints: Names = Field((), description="files or folders of blueprints, registered at start, with commas")
+    secrets_dir: Path | None = Field(
+        None, description="folder with a file for each secret, besides variables FAMULUS_SECRET_<NAME>"
+    )
     namespace: str = Field("default", description="keeps the runs of several installations apart in one store")
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="name in rows")
     missing_implementation: Literal["fail", "park"] = "fail"

@@ -15,6 +15,7 @@ from famulus.blueprint.expressions import CEL_PREFIX, Language, PathExpression, 
 from famulus.blueprint.graph import expression_language
 from famulus.blueprint.issues import Issue
 from famulus.blueprint.model import Blueprint, Node
+from famulus.blueprint.secret_refs import secret_name, secret_refs
 from famulus.blueprint.subject import NodeRule, Rule, Subject
 from famulus.blueprint.topology import topology_of
 from famulus.errors import ExpressionError
@@ -102,7 +103,8 @@ def _inputs(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
 
 def _input_node(subject: Subject, node: Node, path: str, name: str) -> Iterator[Issue]:
     source, dot, _ = name.partition(".")
-    if dot and not name.startswith("_") and source not in subject.node_ids:
+    is_looked_up = dot and not name.startswith("_") and secret_name(name) is None
+    if is_looked_up and source not in subject.node_ids:
         message = f"there is no node {source!r}, so {name!r} is always absent: before the dot stands a node id"
         yield Issue("UNKNOWN_INPUT_NODE", message, path, node.id, source, "warning")
 
@@ -204,6 +206,7 @@ _NODE_RULES: Final[tuple[NodeRule, ...]] = (
     _orphan,
     _fallback,
     _inputs,
+    secret_refs,
 )
 _RULES: Final[tuple[Rule, ...]] = (
     _edge_ends,

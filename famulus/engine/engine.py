@@ -80,6 +80,7 @@ from famulus.ports import (
     ScheduleStore,
     TimerStore,
 )
+from famulus.security.secrets import Secrets
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,8 @@ class EngineOptions:
     """Makes the tokens of webhooks; workers that share runs have to share it."""
     public_url: str = "http://127.0.0.1:6066"
     """Where the HTTP API is reached from outside."""
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+    """What nodes may be given that is recorded nowhere."""
     execution: ExecutionLimits = field(default_factory=ExecutionLimits)
 
 
@@ -228,6 +231,7 @@ class Engine:
             built_ins=built_ins,
             shared_limits=ports.limits,
             watchers=Watchers(ports.bus, ports.progress),
+            secrets=options.secrets,
             counts=self.counts,
         )
         self.desk = ItemDesk(

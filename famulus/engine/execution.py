@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from famulus.flow.tasks import input_of, task_of
 from famulus.nodes import Implementation, NodeContext, Registry, Result, ThreadContext
 from famulus.nodes.context import NodeInfo
 from famulus.ports import Clock, Limits
+from famulus.security.secrets import Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ class Executor:
         built_ins: BuiltIns,
         shared_limits: Limits | None = None,
         watchers: Watchers | None = None,
+        secrets: Secrets | None = None,
         counts: Counter[str] | None = None,
     ) -> None:
         self.registry = registry
@@ -94,6 +96,8 @@ class Executor:
         self._counts = Counter() if counts is None else counts
         self._turns = Turns(shared_limits, counts=self._counts)
         self._watchers = watchers
+        self._secrets = secrets or Secrets()
+        self._redactor = self._secrets.redactor
         self._caller = Caller(limits.threads)
         self._processes = Processes(limits.processes)
         self._provisions = Provisions(registry, self._caller)
@@ -152,6 +156,7 @@ class Executor:
             watchers=self._watchers,
             now=self._now,
             counts=self._counts,
+            redactor=self._redactor,
         )
         try:
             return self._succeeded(attempt, await self._call(attempt, line))
@@ -171,8 +176,8 @@ class Executor:
             node_id=node.id,
             step_id=step.step_id,
             attempt=step.attempt,
-            input=isolated(input_of(run, step)),
-            params=isolated(dict(node.params)),
+            input=self._secrets.filled_input(node.inputs, isolated(input_of(run, step))),
+            params=self._secrets.filled(isolated(dict(node.params))),
             read=partial(_read, run),
             changes=attempt.changes,
             line=line,
@@ -234,6 +239,7 @@ class Executor:
             reads={key: value for key, value in values.items() if value is not ABSENT},
             absent=frozenset(key for key, value in values.items() if value is ABSENT),
             value_bytes=self._limits.value_bytes,
+            redacted=self._redactor.values(),
         )
         return await self._processes.run(call, line=ctx.line, changes=attempt.changes)
 
@@ -270,8 +276,8 @@ class Executor:
         return StepSucceeded(
             step_id=attempt.step.step_id,
             attempt=attempt.step.attempt,
-            output=settled(result.output, max_bytes=self._limits.value_bytes),
-            action=settled_text(result.action, "action") if result.action else None,
+            output=self._redactor.data(settled(result.output, max_bytes=self._limits.value_bytes)),
+            action=self._redactor.text(settled_text(result.action, "action")) if result.action else None,
             changes=self._settled_changes(attempt.changes),
             started_at=attempt.started_at,
             at=self._now(),
@@ -280,11 +286,16 @@ class Executor:
 
     def _settled_changes(self, changes: dict[str, Any]) -> dict[str, Any]:
         return {
-            settled_text(key, "context key"): value
+            self._redactor.text(settled_text(key, "context key")): value
             if value is ABSENT
-            else settled(value, max_bytes=self._limits.value_bytes)
+            else self._redactor.data(settled(value, max_bytes=self._limits.value_bytes))
             for key, value in changes.items()
         }
+
+    def _told(self, error: BaseException) -> ErrorInfo:
+        told = describe(error)
+        text = self._redactor.text
+        return replace(told, type=text(told.type), message=text(told.message), traceback=text(told.traceback))
 
     def _missing(self, step: StepState, node: Node, started_at: float) -> Fact:
         known = ", ".join(sorted(self.registry)) or "none"
@@ -315,7 +326,7 @@ class Executor:
         return StepFailed(
             step_id=attempt.step.step_id,
             attempt=attempt.step.attempt,
-            error=describe(error),
+            error=self._told(error),
             retryable=not (is_last or is_out_of_time or isinstance(error, NEVER_RETRIED)),
             retry_after_ms=retry_after_ms(error),
             changes=kept,

@@ -6,10 +6,10 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from famulus.errors import InputError, NonRetryableError, OutputError, RetryAfter
+from famulus.errors import InputError, NonRetryableError, OutputError, RetryAfter, SecretError
 from famulus.flow.facts import ErrorInfo
 
-NEVER_RETRIED: Final = (NonRetryableError, InputError, OutputError)
+NEVER_RETRIED: Final = (NonRetryableError, InputError, OutputError, SecretError)
 _OWN_CODE: Final = str(Path(__file__).parent.parent)
 _TOLD: Final = "__famulus_told__"
 """On an error that has come from another process, without its traceback: how it was told there."""

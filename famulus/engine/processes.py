@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import multiprocessing
 import pickle
 import signal
@@ -28,6 +29,7 @@ from famulus.ids import BlueprintId, NodeId, RunId, StepId
 from famulus.nodes import Result, ThreadContext
 from famulus.nodes.context import Line
 from famulus.nodes.signature import Signature, read_signature
+from famulus.security.redaction import RedactingFormatter, Redactor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class ProcessCall:
     """The keys of the context that it may read; `None` for what is not there is told by `absent`."""
     absent: frozenset[str]
     value_bytes: int
+    redacted: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets, which what it logs must not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +186,15 @@ _ANY_SIZE = 2**31
 def _serve(pipe: Connection) -> None:
     """The life of a child: one call after the other, until its worker is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the worker says when it is over
+    redactor = Redactor()
+    # Nobody has set up logging here: warnings of the node go to standard error by this handler.
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(RedactingFormatter(logging.Formatter(), redactor))
     while True:
         try:
             call = pipe.recv()
+            for value in call.redacted:
+                redactor.register(value)
             pipe.send(_carried_out(call, _PipeLine(pipe)))
         except (EOFError, OSError):
             return

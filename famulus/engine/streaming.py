@@ -17,10 +17,11 @@ from typing import Any, Final
 import msgspec
 
 from famulus.engine.deadline import Deadline
-from famulus.engine.rows import encode
+from famulus.engine.rows import decode, encode
 from famulus.errors import FamulusError, OutputError
 from famulus.ids import RunId, StepId
 from famulus.ports import Bus, Progress, ProgressBoard
+from famulus.security.redaction import Redactor
 
 PROGRESS: Final = "step.progress"
 CHUNK: Final = "step.chunk"
@@ -72,7 +73,9 @@ class AttemptLine:
         watchers: Watchers | None,
         now: Callable[[], float],
         counts: Counter[str],
+        redactor: Redactor | None = None,
     ) -> None:
+        self._redactor = redactor or Redactor()
         self._told = told
         self._deadline = deadline
         self._watchers = watchers
@@ -87,11 +90,13 @@ class AttemptLine:
             self._deadline.beat()
 
     def progress(self, fraction: float, text: str) -> None:
-        text = text[:TEXT_CHARACTERS].encode("utf-8", "replace").decode()
+        text = self._redactor.text(text)[:TEXT_CHARACTERS].encode("utf-8", "replace").decode()
         self._tell(lambda stream: stream.note(Progress(fraction=fraction, text=text, at=self._now())))
 
     def emit(self, chunk: Any) -> None:
         told = encode(chunk)
+        if self._redactor:
+            told = encode(self._redactor.data(decode(told)))
         if len(told) > CHUNK_BYTES:
             raise OutputError(f"a chunk has {len(told)} bytes, at most {CHUNK_BYTES} can be told at once")
         at = self._now()

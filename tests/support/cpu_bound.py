@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -76,3 +77,10 @@ class OddError(Exception):
 
     def __init__(self, first: str, second: str) -> None:
         super().__init__(f"{first} and {second}")
+
+
+@node("leak", cpu_bound=True)
+def leak(ctx: ThreadContext) -> None:
+    logging.getLogger("a.node").warning("the key is %s", ctx.params["key"])
+    ctx.set("key", ctx.params["key"])
+    raise ValueError(f"raised with {ctx.params['key']}")

@@ -19,7 +19,7 @@ INSERT_TOKEN: Final = f"""
 """  # noqa: S608  # the names of columns above
 SELECT_TOKEN: Final = f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ? AND digest = ?"  # noqa: S608
 SELECT_TOKENS: Final = f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ? ORDER BY name, created_at"  # noqa: S608
-REVOKE_TOKEN: Final = """
+MARK_REVOKED: Final = """
     UPDATE tokens SET revoked_at = ?, revoked_by = ? WHERE namespace = ? AND digest = ? AND revoked_at IS NULL
 """
 INSERT_SESSION: Final = """
@@ -64,7 +64,7 @@ class SqliteTokenStore:
 
     async def revoke(self, digest: str, *, at: float, by: str) -> None:
         row = (at, by, self._namespace, digest)
-        await self._database.write(lambda connection: connection.execute(REVOKE_TOKEN, row))
+        await self._database.write(lambda connection: connection.execute(MARK_REVOKED, row))
 
     async def put_session(self, session: StoredSession) -> None:
         row = (self._namespace, session.digest, session.token, session.expires_at)

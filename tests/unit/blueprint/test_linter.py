@@ -132,6 +132,25 @@ def test_inputs_that_are_no_strings_or_name_no_node() -> None:
     ]
 
 
+def test_references_to_secrets_that_are_none_or_that_nobody_resolves() -> None:
+    found = issues(
+        [
+            node("a", params={"good": ["secret://api-key"], "bad": {"x": "secret://a b"}, "part": "Bearer secret://x"}),
+            node("b", inputs={"good": "secret://api.key", "bad": "secret://"}),
+            node("c", "sleep", params={"duration": "secret://time"}),
+            node("d", "map", inputs="n", params={"uses": "t", "params": {"good": "secret://x"}}),
+        ]
+    )
+
+    assert [(each.path, each.severity) for each in found if each.code == "INVALID_SECRET"] == [
+        ("nodes[0].params.part", "warning"),
+        ("nodes[0].params.bad.x", "error"),
+        ("nodes[1].inputs.bad", "error"),
+        ("nodes[2].params.duration", "error"),
+    ]
+    assert "UNKNOWN_INPUT_NODE" not in {each.code for each in found}
+
+
 def test_expressions_that_do_not_compile_or_are_always_absent() -> None:
     found = issues(
         [node("a"), node("b")],
