@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.audited import assert_well
 from support.owner import BRANCHES, PARTITIONS, RUN_ID
 from support.servers import foreign_environment, settings_of
 from support.world import eventually
@@ -131,6 +132,10 @@ class Onlooker:
 
     store: RunStore
     reader: RunReader
+    catalog: Catalog
+
+    async def agrees(self) -> None:
+        await assert_well(self.store, self.catalog)
 
     async def sees(self) -> dict[str, Any]:
         """All that anybody is shown of the run."""
@@ -156,7 +161,8 @@ class Onlooker:
 @pytest.fixture
 async def onlooker(owners: Owners) -> AsyncIterator[Onlooker]:
     async with open_stores(settings_of(owners.environment)) as stores:
-        yield Onlooker(stores.runs, RunReader(stores.runs, Catalog(stores.blueprints, lambda: 0.0)))
+        catalog = Catalog(stores.blueprints, lambda: 0.0)
+        yield Onlooker(stores.runs, RunReader(stores.runs, catalog), catalog)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -181,6 +187,7 @@ async def test_nothing_of_a_paused_owner_is_seen_after_another_one_finished_the_
     assert after == before
     assert_consistent(after)
     await assert_made_by_the_second_from(onlooker, point)
+    await onlooker.agrees()
 
 
 async def test_a_run_stays_open_when_a_paused_owner_ends_it_while_the_next_one_is_at_work(
@@ -217,6 +224,7 @@ async def test_a_run_stays_open_when_a_paused_owner_ends_it_while_the_next_one_i
         "join": "third",
         "last": "third",
     }
+    await onlooker.agrees()
 
 
 def assert_consistent(shown: Mapping[str, Any]) -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from famulus.engine.audit import AuditOptions, AuditPorts, Deviation, audit_all, deviations_of
+from famulus.engine.catalog import Catalog
 from famulus.engine.rows import context_row, encode, ending_row, step_row
 from famulus.ids import BlueprintId, Epoch, stamp_of
 from famulus.ports import EventRow, HookStore, RunBirth, RunHead, RunRows, RunStore, TimerStore
+from famulus.testing.stage import Stage
 
 if TYPE_CHECKING:
     from support.heart import Heart
-
-    from famulus.engine.catalog import Catalog
 
 STAMP = stamp_of(Epoch(1), 1)
 
@@ -65,8 +65,17 @@ async def assert_well(
     hooks: HookStore | None = None,
     now: float | None = None,
 ) -> None:
-    """Nothing deviates in any run of the store. Where time is told, nothing may be late either."""
-    options = AuditOptions(settle=0) if now is None else AuditOptions(settle=0, now=lambda: now)
+    """Nothing deviates in any run of the store. Where the time is given nothing goes on meanwhile."""
+    options = AuditOptions() if now is None else AuditOptions(settle=0, now=lambda: now)
     ports = AuditPorts(runs=runs, timers=timers, hooks=hooks)
     found = [str(deviation) async for deviation in audit_all(ports, catalog, options)]
     assert not found, "\n".join(found)
+
+
+class AuditedStage(Stage):
+    """A stage whose runs have to agree with themselves when it closes."""
+
+    async def __aexit__(self, *failed: object) -> None:
+        await super().__aexit__(*failed)
+        if not any(failed):
+            await assert_well(self.runs, Catalog(self.blueprints, self.clock.now), now=self.clock.now())

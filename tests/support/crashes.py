@@ -244,6 +244,7 @@ class Teller:
         every = [run_id for run_ids in self.run_ids.values() for run_id in run_ids]
         async with self.installation.records() as auditor:
             await auditor.ended(every)
+            await auditor.all_agrees()
         runs = {
             construct: [await self._see(self.famulus.run(run_id)) for run_id in run_ids]
             for construct, run_ids in self.run_ids.items()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.audited import assert_well
 from support.servers import settings_of
 from support.workers import Worker
 from support.world import blueprint, eventually
@@ -202,6 +203,7 @@ class Installation:
         async with self.records() as auditor:
             await auditor.ended(run_ids, within=within)
             await auditor.audit_fans(run_ids)
+            await auditor.all_agrees()
 
     async def unfinished(self, run_ids: Sequence[str]) -> int:
         async with self.records() as auditor:
@@ -212,8 +214,10 @@ class Auditor:
     """Looks at the rows as everybody may, and knows what must be true of them."""
 
     def __init__(self, stores: Stores) -> None:
+        self._stores = stores
         self._store = stores.runs
-        self.reader = RunReader(stores.runs, Catalog(stores.blueprints, lambda: 0.0))
+        self._catalog = Catalog(stores.blueprints, lambda: 0.0)
+        self.reader = RunReader(stores.runs, self._catalog)
 
     async def statuses(self, run_ids: Sequence[str]) -> Counter[str]:
         """How many of the runs have ended, by status."""
@@ -247,6 +251,10 @@ class Auditor:
         """All that anybody is shown of the run."""
         view = await self.reader.show(RunId(run_id))
         return {**view.as_json(), "events": [event.as_json() for event in await self.reader.events(RunId(run_id))]}
+
+    async def all_agrees(self) -> None:
+        """Nothing that is stored of any run deviates, as `famulus verify` would say."""
+        await assert_well(self._stores.runs, self._catalog, timers=self._stores.timers, hooks=self._stores.hooks)
 
     async def audit_fans(self, run_ids: Sequence[str]) -> None:
         """Of each run: completed, the join after all branches and once, nothing recorded twice."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 import msgspec
+from support.audited import assert_well
 from support.documents import blueprint
 
 from famulus.adapters.memory import (
@@ -82,6 +83,8 @@ class World:
         self.bus = MemoryBus(partitions=4)
         self.claims: Any = None
         self.options = {"hook_secret": b"that of all engines of a world", **options}
+        self.is_audited = True
+        """What is stored of runs has to agree with itself in the end, whatever was done to them."""
         self.engines: list[Engine] = []
         self.handling: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
@@ -116,7 +119,7 @@ class World:
         self._pump = asyncio.create_task(self._run_pump())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *failed: object) -> None:
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -125,6 +128,8 @@ class World:
         for task in self.handling:
             task.cancel()
         await asyncio.gather(*self.handling, return_exceptions=True)
+        if not any(failed) and self.is_audited:
+            await assert_well(self.store, self.engines[0].catalog)
 
     async def push(self, document: Mapping[str, Any]) -> None:
         await self.engines[0].catalog.register(parse_blueprint(document))
