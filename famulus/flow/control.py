@@ -92,7 +92,8 @@ def retry_requested(on: Deciding, fact: f.RetryRequested) -> None:
         _retry(on, step)
     for batch in batches:
         _retry_items(on, batch)
-    _arm(on, _premature(on, after))
+    around = [controller for source in sources for controller in on.graph.loops_around(source)]
+    _arm(on, _premature(on, dict.fromkeys((*after, *around))))
     _bring_up(on)
     _start_again(on, on.graph.nodes)
     on.more_follows = False
@@ -135,7 +136,8 @@ def refuse(on: Deciding, command: str, by: str, reason: str | None, *, step: Ste
 def behind(on: Deciding, sources: Iterable[NodeId]) -> dict[NodeId, None]:
     """Every node that these lead to, by edges or as their fallback, in the order in which they are met.
 
-    An edge that only closes a cycle leads nowhere: what it leads back to does not run again by it. Loops go round.
+    So do the edges of nodes that they stand in for. An edge that only closes a cycle leads nowhere: what it leads back
+    to does not run again by it. Loops go round.
     """
     found: dict[NodeId, None] = {}
     left = list(sources)
@@ -147,6 +149,9 @@ def behind(on: Deciding, sources: Iterable[NodeId]) -> dict[NodeId, None]:
             onward.append(fallback)
         if node_id in on.graph.loops:
             onward += on.graph.loops[node_id].in_order
+        for caller in on.stood_for(node_id):
+            early = on.graph.told_at_once(caller)
+            onward += [target for target in on.graph.successors(caller) if target not in early]
         for target in onward:
             if target not in found:
                 found[target] = None
@@ -238,10 +243,12 @@ def _behind_and_round(on: Deciding, sources: list[NodeId]) -> dict[NodeId, None]
     found = behind(on, sources)
     left = [*sources, *found]
     while left:
-        for controller in on.graph.controllers_after(left.pop()):
+        node_id = left.pop()
+        speaking = (node_id, *on.stood_for(node_id))
+        for controller in [each for source in speaking for each in on.graph.controllers_after(source)]:
             if controller not in found:
                 onward = {controller: None, **behind(on, [controller])}
-                left += [node_id for node_id in onward if node_id not in found]
+                left += [each for each in onward if each not in found]
                 found.update(onward)
     return found
 
@@ -253,7 +260,7 @@ def _bring_up(on: Deciding) -> None:
 
 def _start_again(on: Deciding, nodes: Iterable[NodeId]) -> None:
     for node_id in nodes:
-        if node_id in on.graph.start_nodes and on.run.is_untouched(node_id):
+        if node_id in on.run.forced or (node_id in on.graph.start_nodes and on.run.is_untouched(node_id)):
             on.start(node_id)
 
 

@@ -258,13 +258,14 @@ class Deciding:
             self.decide(d.CallFallback(step_id, node_id, calls))
 
     def turn_idle_loops(self) -> None:
-        """Have controllers counted whose round has come to rest since the last way back to them was told."""
-        for controller in self.run.rounds:
+        """Tell of controllers whose round has come to rest, or goes on, since the last way back to them was told."""
+        for controller in sorted(self.run.rounds, key=self.run.place_of_turn):
             step_id = self.run.step_id_of(controller)
             progress = self.run.joins.get(step_id)
-            if progress is None or step_id in self.run.pending_joins:
+            if progress is None:
                 continue
-            if self.verdict(controller, progress.counts) is not Verdict.WAIT:
+            is_decided = self.verdict(controller, progress.counts) is not Verdict.WAIT
+            if is_decided != (step_id in self.run.pending_joins):
                 self.decide(d.ArriveAtJoin(step_id, controller, {}, self.at))
 
     def resolve_join(self, node_id: NodeId, counts: Arrivals) -> None:

@@ -67,7 +67,7 @@ class Rearm:
     afresh: bool
     """Their steps are new ones with ids of their own; otherwise they are recorded over the earlier ones."""
     forced: tuple[NodeId, ...]
-    """Of these, nodes that start whatever comes to them."""
+    """Nodes that start whatever comes to them."""
     seq: int
     at: float = 0.0
     """The deadlines of joins count from then, if not from later."""

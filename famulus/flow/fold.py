@@ -185,10 +185,10 @@ def _turn(run: RunState, step: StepState) -> None:
     """Begin another round: the body is armed anew, and the controller waits for the round to end."""
     graph, controller = run.graph, step.node_id
     loop = graph.loops[controller]
-    fired = {graph.route(index).target for index in step.fired}
+    fired = [graph.route(index).target for index in step.fired]
     at = step.ended_at or 0.0
-    outside = dict.fromkeys(fired - loop.body, at) | run.left.get(controller, {})
-    begun = frozenset(fired & loop.body)
+    outside = {target: at for target in fired if target not in loop.body} | run.left.get(controller, {})
+    begun = loop.body.intersection(fired)
     kept = _leave_round(run, loop)
     forget(run, loop.body)
     run.left.update(kept)

@@ -178,7 +178,8 @@ def finish_if_over(on: Deciding, batch: BatchProgress) -> None:
     if not batch.is_over or known is None:
         return
     if batch.spec.gather is not None:
-        batching.come_to_gather(on, batch)
+        if not known.is_compensation:
+            batching.come_to_gather(on, batch)
         return
     result = batching.result_of(on, known, batch)
     if isinstance(result, f.StepSucceeded):
@@ -214,10 +215,10 @@ def _stop_round(on: Deciding, known: StepState) -> None:
 
 def _begin_round(on: Deciding, known: StepState, deliveries: Sequence[Delivery]) -> None:
     loop = on.graph.loops[known.node_id]
-    fired = {delivery.route.target for delivery in deliveries}
+    fired = dict.fromkeys(delivery.route.target for delivery in deliveries)
     on.bring_up(loop.in_order, inside=loop.inside)
     entries = [node_id for node_id in loop.in_order if node_id in loop.entries]
-    on.settle([Way(known.node_id, Arrival.DEAD, fired, (*entries, *(fired - loop.body)))])
+    on.settle([Way(known.node_id, Arrival.DEAD, fired.keys(), tuple(dict.fromkeys((*entries, *fired))))])
 
 
 # -- records -----------------------------------------------------------------------------------------------------------

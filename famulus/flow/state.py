@@ -158,7 +158,7 @@ class RunState:
     generations: dict[NodeId, int] = field(default_factory=dict)
     """Nodes that were run again on request: how often."""
     forced: set[NodeId] = field(default_factory=set)
-    """Nodes that are to start again on request, whatever comes to them, until that is recorded."""
+    """Nodes that start on request or at a deadline, whatever comes to them, until that is recorded."""
     rearmed_at: dict[NodeId, float] = field(default_factory=dict)
     """Nodes that were armed anew on request: when."""
     timers: dict[TimerKey, float] = field(default_factory=dict)

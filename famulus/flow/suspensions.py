@@ -92,6 +92,8 @@ def timer_due(on: Deciding, fact: f.TimerDue) -> None:
         case TimerKind.JOIN:
             node_id = on.run.join_nodes[fact.key.step_id]
             on.event("join.deadline_passed", {"step": fact.key.step_id, "node": node_id})
+            # Whoever comes from now on changes nothing, for the next owner too.
+            on.decide(d.Rearm((), afresh=False, forced=(node_id,), seq=on.run.next_seq, at=on.at))
             on.start(node_id)
         case TimerKind.RUN:
             reason = f"the run took longer than {on.graph.run_timeout_ms} ms (metadata.timeout)"

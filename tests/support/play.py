@@ -20,10 +20,11 @@ from famulus.blueprint.values import ABSENT, is_true
 from famulus.flow import decisions as d
 from famulus.flow import facts as f
 from famulus.flow.batches import BatchSpec
+from famulus.flow.fold import fold
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.flow.tasks import input_of, task_of
-from famulus.flow.waiting import ForChild, ForSignal, ForTimer, TimerKey, TimerKind
+from famulus.flow.waiting import ForChild, ForSignal, ForTimer, TimerKey
 from famulus.ids import BlueprintId, NodeId, RunId, StepId
 from famulus.nodes import Result
 
@@ -191,6 +192,10 @@ class ByHand(Play):
     def scatter(self, step_id: str, count: int) -> None:
         self.tell(BUILT_INS["map"](self, self.run.steps[StepId(step_id)], list(range(count))))
 
+    def due(self, key: TimerKey) -> f.TimerDue:
+        self.heart.time = max(self.heart.time, self.run.timers[key])
+        return f.TimerDue(key=key, at=self.heart.now())
+
     def retry(self, step_id: str | None = None) -> None:
         known = None if step_id is None else StepId(step_id)
         self.tell(f.RetryRequested(step_id=known, by="me", at=self.heart.now()))
@@ -209,18 +214,17 @@ def comparable(heart: Heart, run: RunState, *, counted: Iterable[StepId] = ()) -
     """The state once its joins are counted, without what a reload cannot and need not know.
 
     Those that the owner has started already come first: which of two is counted first may matter, if one cancels its
-    losers, and no row tells. Nor does one tell of a deadline that has passed; it passes once more.
+    losers, and no row tells. Nor that a loop is asked again, whose round has gone on since: with what it had waited
+    for from outside.
     """
     other = Heart(heart.graph)
     other.run = copy.deepcopy(run, {id(heart.graph): heart.graph})
     other.now = lambda: heart.time  # type: ignore[method-assign]
     for step_id in counted:
-        deadline = TimerKey(TimerKind.JOIN, step_id)
         if step_id in other.run.pending_joins:
             other.tell(other.counted(step_id))
-        elif other.run.timers.get(deadline, heart.time + 1) <= heart.time:
-            other.tell(f.TimerDue(key=deadline, at=heart.time))
-            other.run.next_seq -= 1  # for the event of the first time
+        elif step_id in other.run.joins and other.run.rounds.get(other.run.join_nodes[step_id]):
+            fold(other.run, d.RunStep(step_id, other.run.join_nodes[step_id]))
     other.count_joins()
     shown = {name: value for name, value in snapshot(other.run).items() if name not in NOT_DERIVED}
     shown["steps"] = {k: {x.name: getattr(v, x.name) for x in fields(v)} for k, v in shown["steps"].items()}

@@ -414,3 +414,33 @@ def test_a_controller_stands_in_for_a_step_when_its_loop_has_come_to_its_end() -
     )
 
     assert run.heart.due == {"behind"}
+
+
+def test_a_controller_waits_for_a_step_of_its_round_that_is_retried_though_it_leads_nowhere() -> None:
+    run = going_round({"side": "x"}, ("loop", "side", {"action": "continue"}))
+    run.fail("side[1]")
+    run.succeed("work[1]")
+    assert run.heart.due == {"loop[2]"}
+
+    run.retry()
+
+    assert run.heart.due == {"side[1]"}
+    run.succeed("side[1]")
+    assert run.heart.due == {"loop[2]"}
+
+
+def test_a_node_of_the_body_hears_of_every_edge_by_which_its_controller_began_the_round() -> None:
+    run = ByHand(
+        {"loop": LOOP, "work": "x", "side": "x"},
+        ("loop", "work", {"action": "continue", "condition": "flag"}),
+        ("loop", "side", {"action": "break", "condition": "flag"}),
+        ("work", "side"),
+        ("work", "loop"),
+        metadata={"cycleEntryPoints": ["loop"]},
+        initial={"flag": True},
+    )
+    run.succeed("loop[1]", action="continue")
+
+    run.succeed("work[1]")
+
+    assert run.heart.due == {"side[1]"}

@@ -143,3 +143,51 @@ def test_the_limits_of_items_are_not_changed_while_their_run_is_compensated() ->
     run.succeed("undo~s")
 
     assert run.run.status == "cancelled"
+
+
+def test_a_join_that_started_at_its_deadline_stays_started_for_the_next_owner_whoever_comes_then() -> None:
+    nodes = {"a": "x", "b": "x", "join": {"uses": "x", "config": {"joinDeadline": 1000}}}
+    run = ByHand(nodes, ("a", "join"), ("b", "join"))
+    run.succeed("a")
+    run.tell(run.due(TimerKey(TimerKind.JOIN, StepId("join"))))
+    run.fail("b")
+
+    run.heart.crash()
+
+    assert run.heart.due == {"join"}
+
+
+def test_a_rerun_of_a_fallback_runs_again_what_lies_behind_the_node_that_it_stands_in_for() -> None:
+    nodes = {"first": "x", "instead": "x", "a": {"uses": "x", "config": {"fallback": "instead"}}, "behind": "x"}
+    run = ByHand(nodes, ("first", "instead"), ("a", "behind"), metadata={"cycleEntryPoints": ["a"]})
+    run.succeed("first")
+    run.fail("a")
+    run.succeed("instead")
+    assert run.heart.due == {"behind"}
+
+    run.rerun("first")
+
+    assert run.heart.due == {"first#2"}
+    run.succeed("first#2", "instead#2")
+    assert run.heart.due == {"behind#2"}
+
+
+def test_items_that_undo_a_step_do_not_come_to_the_gather_of_their_node() -> None:
+    scatter = {"uses": "batch-scatter", "params": {"workerUsesKey": "x", "gatherNodeId": "g"}}
+    run = ByHand(
+        {
+            "a": {"uses": "x", "config": {"compensate": "s"}},
+            "b": "x",
+            "s": scatter,
+            "g": {"uses": "batch-gather", "params": {"gatherNodeId": "g"}},
+        },
+        ("a", "b"),
+        ("b", "s", {"action": "left"}),
+    )
+    run.succeed("a")
+    run.heart.cancel()
+    run.tell(run.scattered(step(run, "s~a"), [1], uses="x", params={}, gather="g", keep_going=True))
+
+    run.succeed("s~a[0]")
+
+    assert (run.run.status, run.heart.due) == ("cancelled", set())
