@@ -10,6 +10,7 @@ from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC,
 from famulus.nodes import Registry, load_registry
 from famulus.security.secrets import Secrets
 from famulus.settings import Settings
+from famulus.transports import kafka_options
 
 from . import web
 from .listening import likely_port
@@ -26,7 +27,9 @@ def create_app(
     secrets = Secrets.of_environment(settings.secrets_dir)
     app = FamulusApp(
         settings.group,
-        **worker_settings(brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings)),
+        **worker_settings(
+            brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings), options=kafka_options(settings)
+        ),
         datadir=str(settings.data_dir / "faust"),
         store="memory://",
         recovery_consistency_check=False,  # tables are in memory, and the embedded broker tells a wrong end of a topic

@@ -47,6 +47,7 @@ from famulus.nodes import Registry
 from famulus.ports import HookStore, Record, ScheduleStore, TokenStore
 from famulus.security.secrets import Secrets
 from famulus.settings import Settings
+from famulus.transports import kafka_options, plaintext
 
 from .listening import is_fixed, take_port
 from .live import WorkerLive
@@ -148,8 +149,12 @@ class FamulusApp(faust.App):
 
     async def _open_ports(self) -> None:
         settings = self.settings
+        for sentence in plaintext(settings):
+            log.warning("%s", sentence, extra={"action": "plaintext"})
         specs = topic_specs(settings)
-        partitions = await ensure_topics(settings.kafka_brokers or "", specs, patience=START_PATIENCE_SECONDS)
+        partitions = await ensure_topics(
+            settings.kafka_brokers or "", specs, patience=START_PATIENCE_SECONDS, options=kafka_options(settings)
+        )
         stores = await self._open_stores()
         joins = await self._open.enter_async_context(open_joins(settings))
         limits = await self._open.enter_async_context(open_limits(settings))

@@ -53,6 +53,7 @@ from famulus.ports import (
     TokenStore,
 )
 from famulus.settings import Settings, variable_of
+from famulus.transports import cassandra_options, redis_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +89,11 @@ def claiming(bus: Bus, stores: Stores, settings: Settings) -> Bus:
 @asynccontextmanager
 async def open_joins(settings: Settings) -> AsyncIterator[Joins]:
     """Redis or Valkey where a URL is set; else joins are counted in this process, from the same rows."""
-    if settings.redis_url is None:
+    url = redis_url(settings)
+    if url is None:
         yield MemoryJoins()
         return
-    joins = RedisJoins(settings.redis_url.get_secret_value(), namespace=settings.namespace)
+    joins = RedisJoins(url, namespace=settings.namespace)
     try:
         yield joins
     finally:
@@ -101,10 +103,11 @@ async def open_joins(settings: Settings) -> AsyncIterator[Joins]:
 @asynccontextmanager
 async def open_limits(settings: Settings) -> AsyncIterator[Limits | None]:
     """Over all workers by Redis or Valkey where a URL is set; else ``None``: each worker has limits of its own."""
-    if settings.redis_url is None:
+    url = redis_url(settings)
+    if url is None:
         yield None
         return
-    limits = RedisLimits(settings.redis_url.get_secret_value(), namespace=settings.namespace)
+    limits = RedisLimits(url, namespace=settings.namespace)
     try:
         yield limits
     finally:
@@ -114,10 +117,11 @@ async def open_limits(settings: Settings) -> AsyncIterator[Limits | None]:
 @asynccontextmanager
 async def open_progress(settings: Settings) -> AsyncIterator[ProgressBoard]:
     """In Redis or Valkey where a URL is set; else each process sees what its own steps tell."""
-    if settings.redis_url is None:
+    url = redis_url(settings)
+    if url is None:
         yield MemoryProgressBoard()
         return
-    board = RedisProgressBoard(settings.redis_url.get_secret_value(), namespace=settings.namespace)
+    board = RedisProgressBoard(url, namespace=settings.namespace)
     try:
         yield board
     finally:
@@ -129,14 +133,12 @@ async def migrate_schema(settings: Settings) -> list[str]:
     if not settings.cassandra_contact_points:
         async with open_stores(settings):
             return [f"{settings.database_path} is up to date"]
-    password = settings.cassandra_password
     applied = await migrate(
         settings.cassandra_contact_points,
         keyspace=settings.cassandra_keyspace,
         replication=settings.cassandra_replication,
         datacenter=settings.cassandra_datacenter,
-        username=settings.cassandra_username,
-        password=None if password is None else password.get_secret_value(),
+        **cassandra_options(settings),
     )
     return [f"migration {number} applied" for number in applied] or ["the tables are up to date"]
 
@@ -197,13 +199,11 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
 
 
 async def _open_cassandra(settings: Settings, stack: AsyncExitStack) -> Stores:
-    password = settings.cassandra_password
     database = await CassandraDatabase.open(
         settings.cassandra_contact_points or "",
         datacenter=settings.cassandra_datacenter,
         keyspace=settings.cassandra_keyspace,
-        username=settings.cassandra_username,
-        password=None if password is None else password.get_secret_value(),
+        **cassandra_options(settings),
     )
     stack.push_async_callback(database.close)
     runs = CassandraRunStore(database, namespace=settings.namespace)

@@ -24,7 +24,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas."""
 
 PREFIX: Final = "FAMULUS_"
-SECRETS: Final = frozenset({"hook_secret", "cassandra_password", "REDIS_URL"})
+SECRETS: Final = frozenset({"hook_secret", "cassandra_password", "kafka_password", "REDIS_URL"})
 SECRET_CHARACTERS_MIN: Final = 16
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     kafka_brokers: str | None = Field(
         None, validation_alias="KAFKA_BROKERS", description="host:port,... of Kafka; unset: the embedded broker"
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: Path | None = Field(None, description="certificates that are trusted; unset: those of the system")
+    kafka_cert_file: Path | None = Field(None, description="certificate of ours, where the broker asks for one")
+    kafka_key_file: Path | None = Field(None, description="its key, where it is not in the same file")
     cassandra_contact_points: str | None = Field(
         None, validation_alias="CASSANDRA_CONTACT_POINTS", description="host[:port],...; unset: SQLite"
     )
@@ -45,10 +52,21 @@ class Settings(BaseSettings):
     cassandra_keyspace: str = "famulus"
     cassandra_username: str | None = None
     cassandra_password: SecretStr | None = None
+    cassandra_tls: bool = Field(default=False, description="connect by TLS, and check the name of the host")
+    cassandra_ca_file: Path | None = Field(
+        None, description="certificates that are trusted; unset: those of the system"
+    )
+    cassandra_cert_file: Path | None = Field(None, description="certificate of ours, where the node asks for one")
+    cassandra_key_file: Path | None = Field(None, description="its key, where it is not in the same file")
     cassandra_replication: int = Field(1, ge=1, description="copies, when `schema migrate` makes the keyspace")
     redis_url: SecretStr | None = Field(
         None, validation_alias="REDIS_URL", description="redis:// or rediss://; unset: see docs/reference/settings.md"
     )
+    redis_ca_file: Path | None = Field(
+        None, description="certificates that are trusted with rediss://; unset: those of the system"
+    )
+    redis_cert_file: Path | None = Field(None, description="certificate of ours, where the server asks for one")
+    redis_key_file: Path | None = Field(None, description="its key, where it is not in the same file")
 
     # -- topics ------------------------------------------------------------------------------------------------------
     group: str = Field("famulus", description="consumer group, and the Faust application id")
@@ -68,7 +86,7 @@ class Settings(BaseSettings):
     )
     namespace: str = Field("default", description="keeps the runs of several installations apart in one store")
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="name in rows")
-    missing_implementation: Literal["fail", "park"] = "fail"
+    missing_implementation: Literal["fail", "park"] = "park"
 
     # -- limits ------------------------------------------------------------------------------------------------------
     concurrency: int = Field(256, ge=1, description="steps that run at the same time in a worker")

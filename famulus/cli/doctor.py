@@ -31,6 +31,7 @@ from famulus.settings import Settings
 from famulus.stacks import StackError
 from famulus.stacks.java import find_java
 from famulus.stacks.ports import port_is_free
+from famulus.transports import cassandra_options, kafka_options, plaintext, redis_url
 
 PATIENCE_SECONDS: Final = 5.0
 SKEW_SECONDS: Final = 1.0
@@ -119,7 +120,12 @@ async def _kafka(settings: Settings) -> AsyncIterator[Finding]:
         )
         return
     specs = topic_specs(settings)
-    cluster = await inspect(settings.kafka_brokers, [spec.name for spec in specs], patience=PATIENCE_SECONDS)
+    cluster = await inspect(
+        settings.kafka_brokers,
+        [spec.name for spec in specs],
+        patience=PATIENCE_SECONDS,
+        options=kafka_options(settings),
+    )
     yield Finding(about="kafka", state="ok", detail=f"{cluster.brokers} broker(s) answer at {settings.kafka_brokers}")
     for spec in specs:
         yield _topic(spec.name, cluster.topics.get(spec.name), settings, brokers=cluster.brokers)
@@ -170,13 +176,11 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
             blueprints = await stores.blueprints.all()
         yield Finding(about="store", state="ok", detail=f"SQLite: {path}, {len(blueprints)} blueprint versions")
         return
-    password = settings.cassandra_password
     database = await CassandraDatabase.open(
         settings.cassandra_contact_points,
         datacenter=settings.cassandra_datacenter,
         keyspace=settings.cassandra_keyspace,
-        username=settings.cassandra_username,
-        password=None if password is None else password.get_secret_value(),
+        **cassandra_options(settings),
     )
     server = database.server
     await database.close()
@@ -202,7 +206,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
         )
         return
     client = Redis.from_url(
-        settings.redis_url.get_secret_value(),
+        redis_url(settings) or "",
         socket_timeout=PATIENCE_SECONDS,
         socket_connect_timeout=PATIENCE_SECONDS,
         protocol=2,
@@ -270,6 +274,11 @@ async def _blueprints(settings: Settings) -> AsyncIterator[Finding]:
         )
 
 
+async def _transport(settings: Settings) -> AsyncIterator[Finding]:
+    for sentence in plaintext(settings):
+        yield Finding(about="transport", state="warn", detail=sentence)
+
+
 async def _real_stack(_: Settings) -> AsyncIterator[Finding]:
     """Java and Maven are for `famulus stack up` alone, so their lack is no fault."""
     try:
@@ -309,6 +318,7 @@ _CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("kafka", _kafka),
     ("store", _store),
     ("redis", _redis),
+    ("transport", _transport),
     ("web", _web),
     ("nodes", _nodes),
     ("blueprints", _blueprints),

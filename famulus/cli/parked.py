@@ -23,6 +23,7 @@ from famulus.engine.catalog import Catalog
 from famulus.engine.explaining.parked import ParkedStep, ParkedSteps
 from famulus.errors import BusUnavailableError, FamulusError
 from famulus.settings import Settings
+from famulus.transports import kafka_options
 
 PATIENCE_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
@@ -78,7 +79,12 @@ async def _partitions(settings: Settings) -> int:
     """Of the jobs topic; of one that exists the settings may say something else."""
     if settings.kafka_brokers:
         try:
-            cluster = await inspect(settings.kafka_brokers, [settings.jobs_topic], patience=PATIENCE_SECONDS)
+            cluster = await inspect(
+                settings.kafka_brokers,
+                [settings.jobs_topic],
+                patience=PATIENCE_SECONDS,
+                options=kafka_options(settings),
+            )
         except BusUnavailableError:
             return settings.partitions
         topic = cluster.topics.get(settings.jobs_topic)

@@ -21,6 +21,7 @@ from famulus.engine.catalog import Catalog
 from famulus.errors import BusUnavailableError
 from famulus.ids import RunId
 from famulus.settings import Settings
+from famulus.transports import kafka_options
 
 BROKER_SECONDS: Final = 5.0
 
@@ -93,7 +94,9 @@ async def _partition_of(settings: Settings) -> Callable[[RunId], int] | None:
     if settings.kafka_brokers is None:
         return None
     try:
-        facts = await inspect(settings.kafka_brokers, [settings.jobs_topic], patience=BROKER_SECONDS)
+        facts = await inspect(
+            settings.kafka_brokers, [settings.jobs_topic], patience=BROKER_SECONDS, options=kafka_options(settings)
+        )
     except BusUnavailableError as error:
         click.echo(f"{plain(str(error))}; timers are not looked for", err=True)
         return None

@@ -21,6 +21,7 @@ from famulus.errors import BusUnavailableError
 from famulus.ids import RunId, StepId
 from famulus.ports import Limits
 from famulus.settings import Settings
+from famulus.transports import kafka_options
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class LiveServers:
                 group=settings.group,
                 topic=settings.jobs_topic,
                 patience=self._patience_seconds,
+                options=kafka_options(settings),
             )
         except BusUnavailableError as error:
             log.info("the broker does not say who has which partition: %s", error, extra={"action": "group_unknown"})

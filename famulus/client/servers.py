@@ -15,6 +15,7 @@ from famulus.connect import topic_specs
 from famulus.errors import SettingsError
 from famulus.settings import Settings, variable_of
 from famulus.stacks import EmbeddedStack
+from famulus.transports import kafka_options
 
 PATIENCE_SECONDS: Final = 10.0
 
@@ -58,9 +59,11 @@ def embedded_addresses(settings: Settings) -> dict[str, Any]:
 @asynccontextmanager
 async def open_bus(settings: Settings, *, client_id: str) -> AsyncIterator[KafkaBus]:
     """A producer of our own. The topics are made if no worker has made them yet. Raises `BusUnavailableError`."""
-    brokers = settings.kafka_brokers or ""
-    partitions = await ensure_topics(brokers, topic_specs(settings), patience=PATIENCE_SECONDS)
-    producer = await open_producer(brokers, client_id=client_id, max_record_bytes=settings.max_record_bytes)
+    brokers, options = settings.kafka_brokers or "", kafka_options(settings)
+    partitions = await ensure_topics(brokers, topic_specs(settings), patience=PATIENCE_SECONDS, options=options)
+    producer = await open_producer(
+        brokers, client_id=client_id, max_record_bytes=settings.max_record_bytes, options=options
+    )
     try:
         yield KafkaBus(
             lambda: producer,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 from support.documents import blueprint
-from support.installation import Installation
+from support.installation import PARTITIONS, Installation
 from support.world import eventually
 
 from famulus.adapters.cassandra.connection import connect
@@ -108,10 +108,8 @@ async def _records(installation: Installation) -> AsyncIterator[bytes]:
         bootstrap_servers=installation.servers["KAFKA_BROKERS"], enable_auto_commit=False, auto_offset_reset="earliest"
     )
     async with consumer:
-        topics = [topic for topic in await consumer.topics() if topic.startswith(installation.name)]
-        partitions = [TopicPartition(topic, number) for topic in topics for number in range(20)]
-        known = [each for each in partitions if each.partition in (consumer.partitions_for_topic(each.topic) or ())]
-        assert known
+        topics = [f"{installation.name}.{topic}" for topic in ("jobs", "items", "events", "dead")]
+        known = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
         consumer.assign(known)
         ends = await consumer.end_offsets(known)
         for partition in known:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
 WEEK_SECONDS: Final = 7 * 24 * 3600.0
 
@@ -32,11 +35,19 @@ RAW_TOPIC: Final[dict[str, Any]] = {
 
 
 def worker_settings(
-    *, brokers: str, timeouts: GroupTimeouts = REAL_TIMEOUTS, linger_seconds: float = 0.005
+    *,
+    brokers: str,
+    timeouts: GroupTimeouts = REAL_TIMEOUTS,
+    linger_seconds: float = 0.005,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Keyword arguments for `faust.App`; the caller adds its id, folders, web server and what else is its own."""
+    """Keyword arguments for `faust.App`; the caller adds its id, folders, web server and what else is its own.
+
+    Options are those of the connection, as aiokafka takes them.
+    """
     return {
         "broker": [f"kafka://{broker.strip()}" for broker in brokers.split(",")],
+        "broker_credentials": _credentials(options or {}),
         "processing_guarantee": "at_least_once",  # exactly_once covers Kafka alone, at a third of the speed
         # A worker that does not poll for this long leaves its group and never comes back; full buffers are enough.
         "broker_max_poll_interval": WEEK_SECONDS,
@@ -58,3 +69,16 @@ def worker_settings(
         "web_router_enabled": False,
         "web_tables_enabled": False,
     }
+
+
+def _credentials(options: Mapping[str, Any]) -> Credentials | None:
+    """As Faust has them, for its consumers and its producer."""
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=options["sasl_mechanism"],
+        )
+    return None if context is None else SSLCredentials(context)

@@ -16,7 +16,7 @@ from famulus.errors import BusUnavailableError, InputError, OutputError
 from famulus.ports import LETTER_CUT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
     from famulus.ids import RunId
     from famulus.ports import Record
@@ -46,10 +46,13 @@ async def open_producer(
     linger_seconds: float = LINGER_SECONDS,
     max_record_bytes: int = MAX_RECORD_BYTES,
     patience: float = START_SECONDS,
+    options: Mapping[str, Any] | None = None,
 ) -> AIOKafkaProducer:
     """Start a producer that waits for all replicas; the caller stops it.
 
     Without idempotence, which the embedded broker does not know: a record may come twice, and that changes nothing.
+    Options are those of the connection, as aiokafka takes them: how to log in, and with which certificates.
+
     Raises `BusUnavailableError` when no broker answers within ``patience`` seconds.
     """
     producer: Any = AIOKafkaProducer(  # type: ignore[no-untyped-call] # aiokafka has no types
@@ -58,6 +61,7 @@ async def open_producer(
         acks="all",
         linger_ms=round(linger_seconds * 1000),
         max_request_size=max_record_bytes,
+        **(options or {}),
     )
     try:
         async with asyncio.timeout(patience):

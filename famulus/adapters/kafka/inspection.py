@@ -36,9 +36,16 @@ class ClusterFacts:
     """Of the topics asked for, those that exist."""
 
 
-async def inspect(brokers: str, topics: Sequence[str], *, patience: float) -> ClusterFacts:
-    """Raises `BusUnavailableError` when no broker answers in time."""
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+async def inspect(
+    brokers: str, topics: Sequence[str], *, patience: float, options: Mapping[str, Any] | None = None
+) -> ClusterFacts:
+    """Options are those of the connection, as aiokafka takes them.
+
+    Raises `BusUnavailableError` when no broker answers in time.
+    """
+    admin: Any = AIOKafkaAdminClient(
+        bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS, **(options or {})
+    )
     try:
         async with asyncio.timeout(patience):
             await admin.start()
@@ -97,9 +104,13 @@ class GroupFacts:
     """Partition -> records that the group has not acknowledged, of those for which both ends are known."""
 
 
-async def inspect_group(brokers: str, *, group: str, topic: str, patience: float) -> GroupFacts:
+async def inspect_group(
+    brokers: str, *, group: str, topic: str, patience: float, options: Mapping[str, Any] | None = None
+) -> GroupFacts:
     """Raises `BusUnavailableError` when no broker answers in time."""
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    admin: Any = AIOKafkaAdminClient(
+        bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS, **(options or {})
+    )
     try:
         async with asyncio.timeout(patience):
             await admin.start()
@@ -107,7 +118,8 @@ async def inspect_group(brokers: str, *, group: str, topic: str, patience: float
             numbers = sorted(each["partition"] for each in found)
             (described,) = await admin.describe_consumer_groups([group])
             (told,) = described.to_object()["groups"]
-            unread = await _unread(admin, brokers, group, [TopicPartition(topic, number) for number in numbers])
+            places = [TopicPartition(topic, number) for number in numbers]
+            unread = await _unread(admin, brokers, group, places, options=options or {})
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
         raise BusUnavailableError(f"Kafka at {brokers} does not answer: {error or type(error).__name__}") from error
     finally:
@@ -124,12 +136,14 @@ async def inspect_group(brokers: str, *, group: str, topic: str, patience: float
 _SETTLED: Final = frozenset({"Stable", "Empty", "Dead"})
 
 
-async def _unread(admin: Any, brokers: str, group: str, partitions: Sequence[TopicPartition]) -> dict[int, int]:
+async def _unread(
+    admin: Any, brokers: str, group: str, partitions: Sequence[TopicPartition], *, options: Mapping[str, Any]
+) -> dict[int, int]:
     if not partitions:
         return {}
     committed = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
     consumer: Any = AIOKafkaConsumer(  # type: ignore[no-untyped-call]  # aiokafka has no types
-        bootstrap_servers=brokers, enable_auto_commit=False
+        bootstrap_servers=brokers, enable_auto_commit=False, **options
     )
     try:
         await consumer.start()

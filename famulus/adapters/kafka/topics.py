@@ -32,15 +32,21 @@ class TopicSpec:
 
 
 async def ensure_topics(
-    brokers: str, specs: Sequence[TopicSpec], *, patience: float = PATIENCE_SECONDS
+    brokers: str,
+    specs: Sequence[TopicSpec],
+    *,
+    patience: float = PATIENCE_SECONDS,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, int]:
     """Create the topics that are missing, wait until every partition has a leader, return the partitions of each.
 
     A topic that exists stays as it is: its partition count may differ from the one asked for. Workers may call this at
-    the same time. Raises `BusUnavailableError` when the brokers cannot do it within ``patience`` seconds.
+    the same time. Options are those of the connection, as aiokafka takes them.
+
+    Raises `BusUnavailableError` when the brokers cannot do it within ``patience`` seconds.
     """
     try:
-        async with asyncio.timeout(patience), _admin(brokers) as admin:
+        async with asyncio.timeout(patience), _admin(brokers, options or {}) as admin:
             await _create_missing(admin, specs)
             return await _partitions_with_leaders(admin, [spec.name for spec in specs])
     except TimeoutError as error:
@@ -52,8 +58,8 @@ async def ensure_topics(
 
 
 @asynccontextmanager
-async def _admin(brokers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+async def _admin(brokers: str, options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS, **options)
     try:
         await _until_done(admin.start)
         yield admin
