@@ -87,7 +87,8 @@ class Proxy:
         self._thread = threading.Thread(target=self._run, name=f"proxy of {target}", daemon=True)
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepted: list[asyncio.StreamWriter] = []
+        """Held until the end: a transport that nobody holds is reported when it is collected before it is closed."""
         self._open = {direction: asyncio.Event() for direction in Direction}
         self._delays = dict.fromkeys(Direction, 0.0)
         self._losses: dict[Direction, Loss | None] = dict.fromkeys(Direction)
@@ -241,21 +242,18 @@ class Proxy:
 
     async def _end(self) -> None:
         await self._refuse()
-        await asyncio.sleep(SETTLE_SECONDS)  # connections that were being accepted are in the list then
-        for task in self._tasks:
+        await asyncio.sleep(SETTLE_SECONDS)  # what was being accepted or connected is a connection then, or gone
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.sleep(SETTLE_SECONDS)  # sockets of transports that were aborted are closed a round later
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
+        self._accepted.append(writer)
+        # Either side has gone, or the proxy ends: a cancelled handler would be reported by asyncio.
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # either side has gone, or the proxy ends; a cancelled handler would be reported by asyncio
-        finally:
-            self._tasks.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = self._wire()
