@@ -192,7 +192,7 @@ class FamulusApp(faust.App):
         )
         self.reader = RunReader(stores.runs, self.engine.catalog, progress)
         self._keeper = LetterKeeper(stores.letters)
-        self.letters = LetterDesk(stores.letters, self.bus, self.engine.ports.clock)
+        self.letters = LetterDesk(stores.letters, self.bus, self.engine.ports.clock.now)
         self.live = WorkerLive(settings, limits, self.engine)
         self._open.push_async_callback(self.live.close)
         self.tokens = stores.tokens
@@ -272,7 +272,7 @@ class FamulusApp(faust.App):
     async def _reconcile(self) -> None:
         """A timer that raises would stop the whole application."""
         try:
-            await self.engine.recovery.look_after_open_runs()
+            await self.engine.look_after()
         except OwnershipLostError:
             return
         except RetryableError as error:

@@ -40,8 +40,9 @@ FOOT: Final = """
 - `FAMULUS_NAMESPACE` and `FAMULUS_CASSANDRA_KEYSPACE`: a small letter, then small letters, digits and `_`, at most
   48. The namespace is part of every key in the store and in Redis. Two installations on one Kafka also need topics
   and a group of their own.
-- `FAMULUS_MISSING_IMPLEMENTATION`: `fail` fails a step whose `uses` is not registered in the worker; `park` sets it
-  aside until a worker that has it loads the run. All workers of a group should have the same.
+- `FAMULUS_MISSING_IMPLEMENTATION`: with `park`, a step whose `uses` is not registered in the worker is run by another
+  worker that has it; where none has, it is set aside until one does ([0019](../decisions/0019-parked-steps.md)).
+  `fail` fails it at once. All workers of a group should have the same.
 - `FAMULUS_SESSION_TIMEOUT`: not used with the embedded broker, which has its own times.
 - `FAMULUS_MAX_RECORD_BYTES` should not be above the `max.message.bytes` of the topics.
 - `FAMULUS_EMBEDDED` is set by the program itself when it uses the embedded stack.

@@ -190,6 +190,7 @@ class Servers:
                 "nodes": (),
                 "blueprints": (),
                 "drain_seconds": 0.0,
+                "missing_implementation": "fail",  # as the specification says, and nobody else could have it
             }
         )
 

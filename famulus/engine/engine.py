@@ -25,6 +25,7 @@ from famulus.engine.commands import COMMAND_ID_CHARACTERS, Cancel, ChildNotice, 
 from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.items import ItemOptions, ItemWorker
 from famulus.engine.joins import JoinDesk
+from famulus.engine.lending import Lending
 from famulus.engine.records import (
     Claimed,
     Fork,
@@ -238,6 +239,7 @@ class Engine:
             ports.bus,
             ports.clock,
             built_ins,
+            lends=self.executor.lends,
             patience_seconds=options.item_patience_seconds,
             counts=self.counts,
         )
@@ -266,6 +268,7 @@ class Engine:
             taken_seconds=options.taken_seconds,
             counts=self.counts,
         )
+        self.lending = Lending(self.runs, self.desk, ports.clock, counts=self.counts)
         self.recovery = Recovery(
             self.runs,
             store=ports.store,
@@ -315,6 +318,14 @@ class Engine:
         task = asyncio.create_task(work)
         self._beginning.add(task)
         task.add_done_callback(self._beginning.discard)
+
+    async def look_after(self) -> None:
+        """What the owner does from time to time: load the open runs that nobody told it of, ask for what is missing.
+
+        Errors as `Recovery.look_after_open_runs`.
+        """
+        await self.recovery.look_after_open_runs()
+        await self.lending.ask_around()
 
     def revoked(self) -> None:
         """Nothing is this worker's until the next assignment. Attempts go on; what they report waits for it."""
@@ -457,7 +468,8 @@ class Engine:
                 if task is not None:
                     await self._attend(job, record.partition, task)
             case ItemNews(told=told):
-                await self.desk.record(session, told)
+                if not await self.lending.heard(session, told):
+                    await self.desk.record(session, told)
             case Wake():
                 return  # opening it has set going what is due
             case ChildNotice():

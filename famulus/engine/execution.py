@@ -102,6 +102,10 @@ class Executor:
         self._processes = Processes(limits.processes)
         self._provisions = Provisions(registry, self._caller)
 
+    def lends(self, uses: str) -> bool:
+        """Whether a step is not to be tried here before all other workers, for its implementation is not here."""
+        return self._park_missing and uses not in self.registry and uses not in self._built_ins
+
     async def attempt(self, run: RunState, step: StepState, *, begun: Callable[[], None]) -> Fact:
         """Run the step once, when it is its turn; `begun` is called then.
 

@@ -37,7 +37,7 @@ from famulus.flow.deciding import REASON_CHARACTERS
 from famulus.flow.facts import ErrorInfo
 from famulus.flow.state import StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
-from famulus.ids import RunId, StepId
+from famulus.ids import NodeId, RunId, StepId
 
 if TYPE_CHECKING:
     from famulus.flow.state import RunState
@@ -144,7 +144,10 @@ class ItemWorker:
         """
         try:
             item = parse_item(record.value, max_bytes=self._options.max_record_bytes)
-            if item.uses not in self._executor.registry and await self._pass_on(item, record.partition):
+            if item.uses not in self._executor.registry and (await self._pass_on(item, record.partition) or item.asks):
+                return
+            if item.asks:
+                await self._say_that_it_is_here(item)
                 return
             await self._attend(item, record.partition)
         except BadRecordError as error:
@@ -168,7 +171,7 @@ class ItemWorker:
         run = await self._runs.read(run_id, seq=item.seq)
         if run is None:
             raise BadRecordError(f"run {run_id!r} does not exist", code="unknown_run")
-        step = _step_of(run, item)
+        step = _lent(run, item) if item.item < 0 else _step_of(run, item)
         if step is None:
             self._counts["stale"] += 1
             return
@@ -226,20 +229,28 @@ class ItemWorker:
         every = self._options.patience_seconds / BEATS_PER_PATIENCE
         await self._clock.sleep(min(self._options.taken_seconds, every))
         while True:
-            taken = ItemTaken(
-                run_id=item.run_id,
-                step_id=item.step_id,
-                attempt=item.attempt,
-                round=item.round,
-                worker=self._options.worker,
-                at=self._clock.now(),
-                started_at=begun_at[0] if begun_at else None,
-            )
+            taken = self._taken(item, begun_at[0] if begun_at else None)
             try:
                 await self._bus.send_job(RunId(item.run_id), item_record(taken))
             except RetryableError:
                 self._counts["items_not_told"] += 1  # the next one says the same
             await self._clock.sleep(every)
+
+    async def _say_that_it_is_here(self, item: ItemDue) -> None:
+        """A step is parked for want of an implementation that this worker has: let its owner send it."""
+        if not self._leaving:
+            await (await self._bus.send_job(RunId(item.run_id), item_record(self._taken(item, None))))
+
+    def _taken(self, item: ItemDue, started_at: float | None) -> ItemTaken:
+        return ItemTaken(
+            run_id=item.run_id,
+            step_id=item.step_id,
+            attempt=item.attempt,
+            round=item.round,
+            worker=self._options.worker,
+            at=self._clock.now(),
+            started_at=started_at,
+        )
 
     async def _pass_on(self, item: ItemDue, partition: int) -> bool:
         """Put the record onto the next partition, until it comes back to where it was first; then say no."""
@@ -270,9 +281,7 @@ def _step_of(run: RunState, item: ItemDue) -> StepState | None:
     step_id = StepId(item.step_id)
     batch = run.batches.get(StepId(item.step_id.rpartition("[")[0]))
     known = run.steps.get(step_id)
-    if run.status in RUN_ENDED or batch is None or not batch.spec.spread:
-        return None
-    if batch.spec.retried_seq != item.round or item.item in batch.ended:
+    if run.status in RUN_ENDED or batch is None or batch.spec.retried_seq != item.round or item.item in batch.ended:
         return None
     if not item.item < batch.spec.count or item_step_id(batch.step_id, item.item) != step_id:
         return None
@@ -281,6 +290,19 @@ def _step_of(run: RunState, item: ItemDue) -> StepState | None:
     if item.attempt != 1:
         return None
     return StepState(step_id=step_id, node_id=batch.node_id, status=StepStatus.SCHEDULED, item=item.item)
+
+
+def _lent(run: RunState, item: ItemDue) -> StepState | None:
+    """As `_step_of`, for a step that is no item. That it is due its owner knows: a join may just have been counted."""
+    step_id, node_id = StepId(item.step_id), NodeId(item.node_id)
+    known = run.steps.get(step_id)
+    if known is not None:
+        return known if known.is_active and known.item is None and known.attempt == item.attempt else None
+    if run.status in RUN_ENDED or item.attempt != 1 or node_id not in run.graph.nodes:
+        return None
+    if run.step_id_of(node_id) != step_id:
+        return None
+    return StepState(step_id=step_id, node_id=node_id, status=StepStatus.SCHEDULED)
 
 
 def _too_large(outcome: ItemOutcome, message: str) -> ItemOutcome:

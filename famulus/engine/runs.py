@@ -129,6 +129,10 @@ class Runs:
         session = self._sessions.get(run_id)
         return None if session is None or session.closed else session
 
+    def in_hand(self) -> list[Session]:
+        """Those in memory that may still be used."""
+        return [session for session in self._sessions.values() if not session.closed]
+
     def has_ended(self, run_id: RunId) -> bool:
         """Whether the run is known to have ended; not all that have are remembered."""
         return run_id in self._ended
@@ -143,7 +147,7 @@ class Runs:
         This outlives a rebalance, as the records that are in hand here do. Where the partition goes to somebody else
         there is no next try here, and after a while the run is not expected any more.
         """
-        now = self._services.clock.now()
+        now = asyncio.get_running_loop().time()
         if len(self._expected) >= EXPECTED_MOST:
             self._expected = {each: at for each, at in self._expected.items() if now - at < EXPECTED_SECONDS}
         self._expected[run_id] = now
@@ -154,7 +158,7 @@ class Runs:
     def is_expected(self, run_id: RunId) -> bool:
         """Whether the start of the run came before, and will be tried again."""
         at = self._expected.get(run_id)
-        return at is not None and self._services.clock.now() - at < EXPECTED_SECONDS
+        return at is not None and asyncio.get_running_loop().time() - at < EXPECTED_SECONDS
 
     def knows(self, run_id: RunId) -> bool:
         """Whether nobody has to look after the run: it is in memory, or known to have ended or to be dormant."""

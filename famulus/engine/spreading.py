@@ -1,4 +1,7 @@
-"""Items of a `map` that are spread: their records, and how the owner of their run waits for what becomes of them.
+"""Steps that any worker may run: their records, and how the owner of their run waits for what becomes of them.
+
+So are items of a `map` that are spread, and steps whose implementation the owner lacks (`famulus.engine.lending`); both
+are called items here.
 
     owner ── item ─> items topic ─> any worker (`famulus.engine.items`) ── taken, outcome ─> jobs topic ─> owner
 
@@ -28,6 +31,8 @@ from famulus.flow.tasks import task_of
 from famulus.ids import RUN_ID_PATTERN, RunId, StepId, is_run_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from famulus.engine.builtins import BuiltIns
     from famulus.engine.session import Session
     from famulus.flow.state import RunState, StepState
@@ -45,6 +50,7 @@ class ItemDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     run_id: str
     step_id: str
     item: int
+    """-1: a step that is no item, but lent."""
     attempt: int
     uses: str
     seq: int
@@ -54,6 +60,10 @@ class ItemDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     first_partition: int | None = None
     """Where the record was first, if it has been passed on by workers that cannot run it."""
     hops: int = 0
+    node_id: str = ""
+    """Of a step that is lent."""
+    asks: bool = False
+    """Nothing is due: who has the implementation is to say so."""
 
 
 class ItemTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="taken", tag_field="type"):
@@ -160,7 +170,7 @@ def item_record(record: ItemDue | ItemTaken | ItemOutcome) -> bytes:
 
 
 def item_key(item: ItemDue) -> str:
-    return f"{item.run_id}/{item.item}"
+    return f"{item.run_id}/{item.step_id if item.item < 0 else item.item}"
 
 
 def read_item(document: dict[str, Any], kind: type[ItemT]) -> ItemT:
@@ -187,8 +197,16 @@ class ItemDesk:
     """Of an owner: the items that it has sent out."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, built_ins: BuiltIns, *, patience_seconds: float, counts: Counter[str]
+        self,
+        bus: Bus,
+        clock: Clock,
+        built_ins: BuiltIns,
+        *,
+        lends: Callable[[str], bool],
+        patience_seconds: float,
+        counts: Counter[str],
     ) -> None:
+        self._lends = lends
         self._bus = bus
         self._clock = clock
         self._built_ins = built_ins
@@ -203,8 +221,14 @@ class ItemDesk:
         return len(self._out)
 
     def sends(self, run: RunState, step: StepState) -> bool:
-        """Whether the step is an item for any worker, and not one for the owner of the run."""
-        return is_spread(run, step) and task_of(run, step).uses not in self._built_ins
+        """Whether the step is for any worker that can run it, and not for the owner of the run."""
+        uses = task_of(run, step).uses
+        return self._lends(uses) or (is_spread(run, step) and uses not in self._built_ins)
+
+    async def ask(self, run: RunState, step: StepState) -> None:
+        """Ask all workers who has the implementation of the step. Raises `RetryableError`."""
+        item = msgspec.structs.replace(_due(run, step), asks=True)
+        await (await self._bus.send_item(item_key(item), item_record(item)))
 
     async def await_outcome(self, run: RunState, step: StepState) -> None:
         """Send the item out; returns when its outcome is recorded. Cancel it when the item is not wanted any more."""
@@ -222,8 +246,7 @@ class ItemDesk:
     async def record(self, session: Session, told: ItemTaken | ItemOutcome) -> None:
         """Tell the run what was told of an item; what it does not wait for changes nothing."""
         step = session.run.steps.get(StepId(told.step_id))
-        batch = None if step is None or step.item is None else session.run.batches.get(batch_id_of(step))
-        is_known = batch is not None and batch.spec.spread and batch.spec.retried_seq == told.round
+        is_known = step is not None and self.sends(session.run, step) and _round(session.run, step) == told.round
         if step is None or not is_known or not step.is_due or step.attempt != told.attempt:
             self._counts["stale"] += 1
         elif isinstance(told, ItemOutcome):
@@ -274,7 +297,23 @@ class ItemDesk:
                     await self._send(out)
 
 
+def _round(run: RunState, step: StepState) -> int:
+    """`BatchSpec.retried_seq` of an item; -1 for another step."""
+    batch = None if step.item is None else run.batches.get(batch_id_of(step))
+    return -1 if batch is None else batch.spec.retried_seq
+
+
 def _due(run: RunState, step: StepState) -> ItemDue:
+    if step.item is None:
+        return ItemDue(
+            run_id=run.run_id,
+            step_id=step.step_id,
+            node_id=step.node_id,
+            item=-1,
+            attempt=step.attempt,
+            uses=task_of(run, step).uses,
+            seq=run.next_seq - 1,
+        )
     batch_id = batch_id_of(step)
     spec = run.batches[batch_id].spec
     return ItemDue(

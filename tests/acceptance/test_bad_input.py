@@ -139,7 +139,6 @@ async def test_an_odd_id_is_either_used_as_it_is_or_refused(running: Installatio
     [
         ("unserialisable", "OutputError", "object"),
         ("raising", "ValueError", "as told"),
-        ("unknown-uses", "MissingImplementation", "tests.nobody_has_this"),
     ],
 )
 async def test_a_step_that_cannot_go_on_fails_with_its_reason(

@@ -47,7 +47,7 @@ BLUEPRINTS: Final[tuple[Mapping[str, Any], ...]] = (
     blueprint("one", {"only": "tests.quick"}),
     blueprint("unserialisable", {"bad": "tests.unserialisable", "after": "tests.quick"}, ("bad", "after")),
     blueprint("raising", {"bad": "tests.raising", "after": "tests.quick"}, ("bad", "after")),
-    blueprint("unknown-uses", {"bad": "tests.nobody_has_this"}),
+    blueprint("later", {"a": "tests.quick", "b": "tests.later", "c": "tests.quick"}, ("a", "b"), ("b", "c")),
     blueprint(
         "gated",
         {

@@ -56,9 +56,9 @@ def _due(run: RunState, step: StepState, since: float | None, around: Surroundin
         return _about(
             step,
             "missing_implementation",
-            (f"{what}, but the worker that owns the run has no implementation `{uses}`",),
+            (f"{what}, and the worker that owns the run has no implementation `{uses}`: it asks all others",),
             since=since,
-            moves=("it is about to be parked or to fail, as FAMULUS_MISSING_IMPLEMENTATION of that worker says",),
+            moves=("if none has it, it is parked or fails, as FAMULUS_MISSING_IMPLEMENTATION says",),
             details=details,
         )
     turns = around.turns.get(uses)
@@ -276,8 +276,8 @@ def _parked(run: RunState, step: StepState, since: float | None) -> Explanation:
     return _about(
         step,
         "parked",
-        (f"it is parked, for the owner of its run has no implementation {listed([uses])}",),
+        (f"it is parked, for no worker that was asked has the implementation {listed([uses])}",),
         since=since,
-        moves=(f"it goes on by itself when a worker that has it owns the run; `{again}` makes the owner try at once",),
+        moves=(f"it goes on by itself when a worker has it (FAMULUS_RECONCILE_SECONDS); `{again}` asks at once",),
         details={"uses": uses, "reason": step.reason},
     )

@@ -234,8 +234,8 @@ def test_a_parked_step_names_its_implementation_and_what_would_move_it() -> None
 
     assert of(explanation, "a").details["uses"] == "tax.compute"
     assert sentence(explanation, "a") == (
-        "it is parked, for the owner of its run has no implementation `tax.compute`, since @2; it goes on by itself "
-        "when a worker that has it owns the run; `famulus run retry r --step a` makes the owner try at once"
+        "it is parked, for no worker that was asked has the implementation `tax.compute`, since @2; it goes on by "
+        "itself when a worker has it (FAMULUS_RECONCILE_SECONDS); `famulus run retry r --step a` asks at once"
     )
 
 
