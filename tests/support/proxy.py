@@ -87,8 +87,6 @@ class Proxy:
         self._thread = threading.Thread(target=self._run, name=f"proxy of {target}", daemon=True)
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
-        self._accepted: list[asyncio.StreamWriter] = []
-        """Held until the end: a transport that nobody holds is reported when it is collected before it is closed."""
         self._open = {direction: asyncio.Event() for direction in Direction}
         self._delays = dict.fromkeys(Direction, 0.0)
         self._losses: dict[Direction, Loss | None] = dict.fromkeys(Direction)
@@ -236,6 +234,10 @@ class Proxy:
 
     async def _refuse(self) -> None:
         if self._server is not None:
+            # asyncio loses a socket that was accepted when the server closes before it is served.
+            for listener in self._server.sockets:
+                self._loop.remove_reader(listener.fileno())
+            await asyncio.sleep(SETTLE_SECONDS)
             self._server.close()
             self._server = None
         await self._reset()
@@ -250,7 +252,6 @@ class Proxy:
         await asyncio.sleep(SETTLE_SECONDS)  # sockets of transports that were aborted are closed a round later
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._accepted.append(writer)
         # Either side has gone, or the proxy ends: a cancelled handler would be reported by asyncio.
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await self._serve(reader, writer)
