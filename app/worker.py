@@ -22,6 +22,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 
 from famulus import faultpoints
 from famulus.adapters.faust.intake import Intake
+from famulus.adapters.faust.serializers import refuse_pickle
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
 from famulus.client.live import LiveServers
@@ -33,6 +34,7 @@ from famulus.connect import (
     open_progress,
     open_stores,
     read_blueprints,
+    signatures,
     topic_specs,
 )
 from famulus.engine.backoff import Backoff
@@ -44,8 +46,9 @@ from famulus.engine.scheduling.book import StartingBook
 from famulus.engine.starting import RunStarter
 from famulus.errors import FamulusError, OwnershipLostError, RetryableError
 from famulus.nodes import Registry
-from famulus.ports import HookStore, Record, ScheduleStore, TokenStore
+from famulus.ports import Bus, HookStore, Record, ScheduleStore, TokenStore
 from famulus.security.secrets import Secrets
+from famulus.security.signing import signed
 from famulus.settings import Settings
 from famulus.transports import kafka_options, plaintext
 
@@ -85,7 +88,7 @@ class FamulusApp(faust.App):
     letters: LetterDesk
     live: LiveServers
     tokens: TokenStore
-    bus: KafkaBus
+    bus: Bus
     watchdog: Watchdog
 
     def configure_worker(self, settings: Settings, registry: Registry, secrets: Secrets) -> None:
@@ -122,6 +125,7 @@ class FamulusApp(faust.App):
         """Open everything that a record or a request may need. Servers that are starting too are waited for."""
         faultpoints.warn_if_armed()
         try:
+            refuse_pickle(self)
             self._take_web_port()
             await self._open_ports()
         except FamulusError as error:
@@ -159,7 +163,7 @@ class FamulusApp(faust.App):
         joins = await self._open.enter_async_context(open_joins(settings))
         limits = await self._open.enter_async_context(open_limits(settings))
         progress = await self._open.enter_async_context(open_progress(settings))
-        self.bus = KafkaBus(
+        bus = KafkaBus(
             lambda: getattr(self.producer, "_producer", None),
             jobs=settings.jobs_topic,
             items=settings.items_topic,
@@ -167,6 +171,7 @@ class FamulusApp(faust.App):
             dead_letters=settings.dead_letters_topic,
             job_partitions=partitions[settings.jobs_topic],
         )
+        self.bus = signed(bus, signatures(settings))
         self.engine = Engine(
             Ports(
                 store=stores.runs,
@@ -187,6 +192,7 @@ class FamulusApp(faust.App):
                 engine_options(settings),
                 hook_secret=await self._hook_secret(stores.hooks),
                 secrets=self.secrets,
+                signatures=signatures(settings),
                 public_url=settings.public_url or f"http://{self.conf.web_bind}:{self.conf.web_port}",
             ),
         )

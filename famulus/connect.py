@@ -52,6 +52,7 @@ from famulus.ports import (
     TimerStore,
     TokenStore,
 )
+from famulus.security.signing import Signatures
 from famulus.settings import Settings, variable_of
 from famulus.transports import cassandra_options, redis_url
 
@@ -141,6 +142,13 @@ async def migrate_schema(settings: Settings) -> list[str]:
         **cassandra_options(settings),
     )
     return [f"migration {number} applied" for number in applied] or ["the tables are up to date"]
+
+
+def signatures(settings: Settings) -> Signatures | None:
+    """Of `FAMULUS_RECORD_KEY`; ``None`` where nobody asks for any."""
+    if settings.record_key is None:
+        return None
+    return Signatures([key.strip().encode() for key in settings.record_key.get_secret_value().split(",")])
 
 
 def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:

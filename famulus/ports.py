@@ -643,7 +643,9 @@ class Bus(Protocol):
         """A record on the jobs topic with key `run_id`."""
         ...
 
-    async def send_item(self, key: str, value: bytes, *, beyond: int = 0) -> Awaitable[None]:
+    async def send_item(
+        self, key: str, value: bytes, *, beyond: int = 0, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Awaitable[None]:
         """A record on the items topic, on the partition of its key or so many beyond it, round and round."""
         ...
 

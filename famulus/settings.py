@@ -24,7 +24,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas."""
 
 PREFIX: Final = "FAMULUS_"
-SECRETS: Final = frozenset({"hook_secret", "cassandra_password", "kafka_password", "REDIS_URL"})
+SECRETS: Final = frozenset({"hook_secret", "record_key", "cassandra_password", "kafka_password", "REDIS_URL"})
 SECRET_CHARACTERS_MIN: Final = 16
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
@@ -167,6 +167,10 @@ class Settings(BaseSettings):
     hook_secret: SecretStr | None = Field(
         None, description="makes the tokens of webhooks; unset: one that is made once and kept in the store"
     )
+    record_key: SecretStr | None = Field(
+        None,
+        description="signs records, and those without a signature are refused; several with commas: the first signs",
+    )
     web_max_body_bytes: int = Field(1_000_000, ge=1)
     prometheus: bool = Field(default=False, description="serve /metrics (extra `prometheus`)")
     otel: bool = Field(default=False, description="take part in OpenTelemetry traces (extra `otel`)")
@@ -251,6 +255,16 @@ class Settings(BaseSettings):
             return None
         if len(value.get_secret_value()) < SECRET_CHARACTERS_MIN:
             raise ValueError(f"a secret of fewer than {SECRET_CHARACTERS_MIN} characters can be guessed")
+        return value
+
+    @field_validator("record_key", mode="after")
+    @classmethod
+    def _each_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        keys = [key.strip() for key in value.get_secret_value().split(",")] if value is not None else []
+        if not any(keys):
+            return None
+        if any(len(key) < SECRET_CHARACTERS_MIN for key in keys):
+            raise ValueError(f"a key of fewer than {SECRET_CHARACTERS_MIN} characters can be guessed")
         return value
 
     @field_validator("cassandra_keyspace", "namespace", mode="after")

@@ -11,8 +11,10 @@ from pydantic import SecretStr
 
 from famulus.adapters.kafka.bus import KafkaBus, open_producer
 from famulus.adapters.kafka.topics import ensure_topics
-from famulus.connect import topic_specs
+from famulus.connect import signatures, topic_specs
 from famulus.errors import SettingsError
+from famulus.ports import Bus
+from famulus.security.signing import signed
 from famulus.settings import Settings, variable_of
 from famulus.stacks import EmbeddedStack
 from famulus.transports import kafka_options
@@ -57,7 +59,7 @@ def embedded_addresses(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_bus(settings: Settings, *, client_id: str) -> AsyncIterator[KafkaBus]:
+async def open_bus(settings: Settings, *, client_id: str) -> AsyncIterator[Bus]:
     """A producer of our own. The topics are made if no worker has made them yet. Raises `BusUnavailableError`."""
     brokers, options = settings.kafka_brokers or "", kafka_options(settings)
     partitions = await ensure_topics(brokers, topic_specs(settings), patience=PATIENCE_SECONDS, options=options)
@@ -65,7 +67,7 @@ async def open_bus(settings: Settings, *, client_id: str) -> AsyncIterator[Kafka
         brokers, client_id=client_id, max_record_bytes=settings.max_record_bytes, options=options
     )
     try:
-        yield KafkaBus(
+        bus = KafkaBus(
             lambda: producer,
             jobs=settings.jobs_topic,
             items=settings.items_topic,
@@ -73,5 +75,6 @@ async def open_bus(settings: Settings, *, client_id: str) -> AsyncIterator[Kafka
             dead_letters=settings.dead_letters_topic,
             job_partitions=partitions[settings.jobs_topic],
         )
+        yield signed(bus, signatures(settings))
     finally:
         await producer.stop()  # type: ignore[no-untyped-call]  # aiokafka has no types

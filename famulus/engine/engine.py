@@ -82,6 +82,7 @@ from famulus.ports import (
     TimerStore,
 )
 from famulus.security.secrets import Secrets
+from famulus.security.signing import Signatures
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,8 @@ class EngineOptions:
     """Where the HTTP API is reached from outside."""
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     """What nodes may be given that is recorded nowhere."""
+    signatures: Signatures | None = None
+    """Records without one of these are dead letters; the bus has to sign with them. ``None``: nobody asks."""
     execution: ExecutionLimits = field(default_factory=ExecutionLimits)
 
 
@@ -169,6 +172,7 @@ class Engine:
     def __init__(self, ports: Ports, registry: Registry, options: EngineOptions) -> None:
         self.ports = ports
         self.options = options
+        self._signatures = options.signatures
         self.counts: Counter[str] = Counter()
         self.catalog = Catalog(
             ports.blueprints, ports.clock.now, max_nodes=options.max_nodes, max_edges=options.max_edges
@@ -401,6 +405,8 @@ class Engine:
         """
         self.counts["records"] += 1
         try:
+            if self._signatures is not None:
+                self._signatures.check(record)
             job = parse_job(record.value, max_bytes=self.options.max_record_bytes)
         except BadRecordError as error:
             return self._bury(record, error)
@@ -413,6 +419,11 @@ class Engine:
     def handle_item(self, record: Record) -> Awaitable[None]:
         """Handle one record of the items topic, from whatever partition. Errors as `handle`."""
         self.counts["item_records"] += 1
+        if self._signatures is not None:
+            try:
+                self._signatures.check(record)
+            except BadRecordError as error:
+                return self._bury(record, error)
         return self.items.handle(record)
 
     def _handle_hint(self, record: Record, hint: StepHint) -> Awaitable[None] | None:

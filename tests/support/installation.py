@@ -26,6 +26,7 @@ from famulus.connect import Stores, migrate_schema, open_stores, topic_specs
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader, is_ended
 from famulus.ids import RunId
+from famulus.transports import kafka_options
 
 PARTITIONS: Final = 6
 """Three workers get two each: Faust gives out as many as are needed for all, rounded up, and leaves the rest idle."""
@@ -116,7 +117,7 @@ class Installation:
         await migrate_schema(settings)
         large = {"max.message.bytes": str(LARGE_RECORDS)}
         specs = [TopicSpec(name=spec.name, partitions=spec.partitions, config=large) for spec in topic_specs(settings)]
-        await ensure_topics(self.servers["KAFKA_BROKERS"], specs)
+        await ensure_topics(self.servers["KAFKA_BROKERS"], specs, options=kafka_options(settings))
 
     # -- workers -----------------------------------------------------------------------------------------------------
 

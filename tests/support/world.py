@@ -33,6 +33,7 @@ from famulus.errors import RetryableError
 from famulus.ids import BlueprintId, RunId
 from famulus.nodes import Registry
 from famulus.ports import Record
+from famulus.security.signing import signed
 
 DEADLINE = 20.0
 
@@ -95,7 +96,7 @@ class World:
             blueprints=self.blueprints,
             epochs=self.epochs,
             joins=self.joins,
-            bus=self.bus,
+            bus=signed(self.bus, self.options.get("signatures")),
             clock=RealClock(),
             hooks=self.hooks,
             timers=self.timers,

@@ -121,8 +121,10 @@ class KafkaBus:
     ) -> Awaitable[None]:
         return await self._send(self._jobs, run_id.encode(), value, headers)
 
-    async def send_item(self, key: str, value: bytes, *, beyond: int = 0) -> Awaitable[None]:
-        return await self._send(self._items, key.encode(), value, (), beyond=beyond)
+    async def send_item(
+        self, key: str, value: bytes, *, beyond: int = 0, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Awaitable[None]:
+        return await self._send(self._items, key.encode(), value, headers, beyond=beyond)
 
     async def send_event(self, run_id: RunId, value: bytes) -> Awaitable[None]:
         return await self._send(self._events, run_id.encode(), value, ())

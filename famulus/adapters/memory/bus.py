@@ -66,9 +66,13 @@ class MemoryBus:
         self.append_job(self.partition_of(run_id), run_id.encode(), value, headers=headers)
         return _acknowledged()
 
-    async def send_item(self, key: str, value: bytes, *, beyond: int = 0) -> Awaitable[None]:
+    async def send_item(
+        self, key: str, value: bytes, *, beyond: int = 0, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Awaitable[None]:
         partition = (partition_for(key.encode(), len(self.items)) + beyond) % len(self.items)
-        record = Record(topic=ITEMS, partition=partition, offset=0, key=key.encode(), value=value)
+        record = Record(
+            topic=ITEMS, partition=partition, offset=0, key=key.encode(), value=value, headers=tuple(headers)
+        )
         self._append(self.items[partition], record)
         return _acknowledged()
 
