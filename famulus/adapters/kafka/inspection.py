@@ -99,6 +99,8 @@ class GroupFacts:
     """No member joins or leaves at the moment."""
     owners: Mapping[int, str] | None
     """Partition -> client id of the member that has it; ``None`` where the broker does not tell, as the embedded one.
+
+    That one also counts members which have left.
     """
     unread: Mapping[int, int]
     """Partition -> records that the group has not acknowledged, of those for which both ends are known."""
