@@ -19,8 +19,10 @@ from famulus.blueprint.graph import Graph
 from famulus.blueprint.values import ABSENT, is_true
 from famulus.flow import decisions as d
 from famulus.flow import facts as f
+from famulus.flow.arrivals import JoinProgress
 from famulus.flow.batches import BatchSpec
 from famulus.flow.fold import fold
+from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.state import RunState, StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.flow.tasks import input_of, task_of
@@ -84,7 +86,7 @@ class Play:
     def check(self) -> None:
         """The rows give the state that the owner has."""
         owner = comparable(self.heart, self.run)
-        rows = comparable(self.heart, self.heart.reloaded(), counted=list(self.run.steps))
+        rows = comparable(self.heart, self.heart.reloaded(), started=list(self.run.steps))
         differing = {name: (rows[name], owner[name]) for name in owner if rows[name] != owner[name]}
         assert not differing, differing
 
@@ -210,21 +212,20 @@ def played(nodes: Mapping[str, Any], *edges: tuple[Any, ...], functions: Mapping
     return Play(graph_of(nodes, *edges, metadata=metadata), functions, more.pop("initial", None), **more).go()
 
 
-def comparable(heart: Heart, run: RunState, *, counted: Iterable[StepId] = ()) -> dict[str, Any]:
+def comparable(heart: Heart, run: RunState, *, started: Iterable[StepId] = ()) -> dict[str, Any]:
     """The state once its joins are counted, without what a reload cannot and need not know.
 
-    Those that the owner has started already come first: which of two is counted first may matter, if one cancels its
-    losers, and no row tells. Nor that a loop is asked again, whose round has gone on since: with what it had waited
-    for from outside.
+    Those that the owner has started already are not counted again. No row tells of them, so the next owner may do so
+    at another time, and that may matter to others: if one cancels its losers once more, or if the round of a loop that
+    is asked again has gone on since, with what it had waited for from outside.
     """
     other = Heart(heart.graph)
     other.run = copy.deepcopy(run, {id(heart.graph): heart.graph})
     other.now = lambda: heart.time  # type: ignore[method-assign]
-    for step_id in counted:
-        if step_id in other.run.pending_joins:
-            other.tell(other.counted(step_id))
-        elif step_id in other.run.joins and other.run.rounds.get(other.run.join_nodes[step_id]):
-            fold(other.run, d.RunStep(step_id, other.run.join_nodes[step_id]))
+    for step_id in started:
+        node_id = other.run.join_nodes.get(step_id)
+        if node_id is not None and (other.run.rounds.get(node_id) or _is_to_start(other.run, step_id)):
+            fold(other.run, d.RunStep(step_id, node_id))
     other.count_joins()
     shown = {name: value for name, value in snapshot(other.run).items() if name not in NOT_DERIVED}
     shown["steps"] = {k: {x.name: getattr(v, x.name) for x in fields(v)} for k, v in shown["steps"].items()}
@@ -239,6 +240,11 @@ def comparable(heart: Heart, run: RunState, *, counted: Iterable[StepId] = ()) -
     if run.status in RUN_ENDED:
         shown["joins"] = shown["calls"] = shown["join_nodes"] = {}
     return shown
+
+
+def _is_to_start(run: RunState, step_id: StepId) -> bool:
+    calls = run.calls.get(step_id, JoinProgress()).counts
+    return verdict_of(run, run.join_nodes[step_id], run.joins[step_id].counts, calls) is Verdict.START
 
 
 def _loop(play: Play, step: StepState, _given: Any) -> f.Fact:
