@@ -8,10 +8,14 @@ DIR    ?= .
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: setup demo dev test check lint types imports format lock wheel clean
+.PHONY: setup demo dev test check lint types imports format lock chaos wheel clean
 
 demo: setup  ## run a real workflow over DIR (default: this checkout) on the embedded stack, and show the result
 	$(BIN)/famulus demo $(DIR)
+
+chaos: setup  ## random faults on real servers for MINUTES=10, by SEED=, on STACK=real|embedded with WORKERS=2; the report says what held
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(STACK),--stack $(STACK)) $(if $(WORKERS),--workers $(WORKERS)) $(CHAOS)
 
 dev: setup  ## the embedded stack with a worker and views, until Ctrl-C
 	$(BIN)/famulus dev
