@@ -1,0 +1,176 @@
+"""Rows 14, 16, 17, 20 and 32: connections between workers and servers break in every way that we can break them.
+
+Two workers with load. The fault comes half way and lasts for some seconds; then every run ends as it should, no step is
+recorded twice and the auditor has nothing to say. Nobody starts a worker anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.asyncio import Redis
+from support.faulty import RECOVERY_SECONDS, RUNS, lasts
+from support.installation import FAN_STEPS
+from support.proxy import Direction, Proxy
+from support.wires import Message
+from support.world import eventually
+
+from famulus.ids import RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from support.faulty import Rig
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+SERVERS = ("kafka", "cassandra", "redis")
+FAULT_SECONDS = 5.0
+FAULTS: dict[str, Callable[[Proxy], None]] = {
+    "reset": Proxy.reset,
+    "refused": Proxy.refuse,
+    "stalled": Proxy.stall,
+    "half open": Proxy.forget,
+}
+ONE_WAY: dict[str, Callable[[Proxy], None]] = {
+    "no requests": lambda proxy: proxy.stall(Direction.REQUESTS),
+    "no replies": lambda proxy: proxy.stall(Direction.REPLIES),
+    "200 ms late": lambda proxy: proxy.delay(0.2),
+    "cut in a reply": lambda proxy: proxy.cut(after=100, direction=Direction.REPLIES),
+    "cut in a request": lambda proxy: proxy.cut(after=100, direction=Direction.REQUESTS),
+}
+
+
+def proxy_of(rig: Rig, server: str) -> Proxy:
+    proxy: Proxy = getattr(rig, server)
+    return proxy
+
+
+# -- row 32, and what of 14, 17 and 20 is a connection -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_connections_that_break_lose_no_run(rig: Rig, server: str, fault: str) -> None:
+    run_ids = await rig.half_way()
+
+    FAULTS[fault](proxy_of(rig, server))
+    await lasts(FAULT_SECONDS)
+
+    await rig.recovers(run_ids)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("fault", ONE_WAY)
+async def test_connections_that_lose_one_way_or_lag_lose_no_run(rig: Rig, server: str, fault: str) -> None:
+    run_ids = await rig.half_way()
+
+    ONE_WAY[fault](proxy_of(rig, server))
+    await lasts(FAULT_SECONDS)
+
+    await rig.recovers(run_ids)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_server_that_is_away_for_a_minute_burns_no_attempt(rig: Rig, server: str) -> None:
+    run_ids = await rig.half_way()
+
+    proxy_of(rig, server).refuse()
+    await lasts(60.0)
+
+    await rig.recovers(run_ids)
+    assert {call.attempt for call in rig.calls_of(run_ids)} == {1}
+
+
+# -- row 14: a slow Redis, at each moment -----------------------------------------------------------------------------
+
+
+async def test_a_slow_redis_costs_time_and_nothing_else(rig: Rig) -> None:
+    rig.redis.delay(0.3)
+    began = time.monotonic()
+
+    run_ids = await rig.installation.start_runs(RUNS)
+    await rig.installation.all_completed(run_ids, within=RECOVERY_SECONDS)
+
+    assert time.monotonic() - began < RECOVERY_SECONDS
+    assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
+    await rig.recovers(run_ids)
+
+
+async def test_counts_that_redis_took_and_never_answered_fire_no_join_twice(rig: Rig) -> None:
+    loss = rig.redis.lose_replies("EVALSHA", "EVAL", times=5)
+
+    run_ids = await rig.installation.start_runs(RUNS)
+    await eventually(lambda: loss.lost > 0, every=0.05)
+
+    await rig.recovers(run_ids)
+    assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
+
+
+# -- row 15: keys that are lost, and keys that come back ----------------------------------------------------------------
+
+
+async def test_keys_that_come_back_from_the_past_fire_no_join_early_or_twice(rig: Rig) -> None:
+    """As after a failover: what was counted lately is lost, and joins that were forgotten are there again."""
+    async with Redis.from_url(f"redis://{rig.valkey.address}/0") as redis:
+        run_ids = await rig.installation.start_runs(RUNS)
+        await rig.called(run_ids, RUNS * len(FAN_STEPS) // 4)
+        snapshot = {key: await redis.dump(key) for key in await redis.keys("*")}
+        assert snapshot
+        await rig.called(run_ids, RUNS * len(FAN_STEPS) // 2)
+
+        await redis.flushall()
+        for key, value in snapshot.items():
+            if value is not None:
+                await redis.restore(key, 0, value, replace=True)
+
+        await rig.recovers(run_ids)
+        assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
+
+
+# -- row 16: Cassandra times out before or after it applies -------------------------------------------------------------
+
+
+def writes(message: Message) -> bool:
+    return message.operation == "BATCH" or message.text.lstrip().upper().startswith(("INSERT", "UPDATE"))
+
+
+@pytest.mark.parametrize("moment", ["before it applies", "after it applies"])
+async def test_a_write_that_times_out_is_recorded_once(rig: Rig, moment: str) -> None:
+    assert rig.cassandra is not None
+    lose = rig.cassandra.lose_requests if moment == "before it applies" else rig.cassandra.lose_replies
+    loss = lose(matching=writes, times=8)
+
+    run_ids = await rig.installation.start_runs(RUNS)
+    await eventually(lambda: loss.lost == 8, within=60.0, every=0.05)
+
+    await rig.recovers(run_ids)
+    assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS), "an outcome that could not be stored is stored again"
+
+
+@pytest.mark.parametrize("moment", ["before it applies", "after it applies"])
+async def test_an_epoch_whose_answer_is_lost_is_never_taken_twice(rig: Rig, moment: str) -> None:
+    """The only lightweight transaction: its time-out says nothing, so the next number is taken."""
+    assert rig.cassandra is not None
+    lose = rig.cassandra.lose_requests if moment == "before it applies" else rig.cassandra.lose_replies
+    loss = lose(matching=lambda message: "epoch" in message.text and " IF " in message.text, times=2)
+    run_ids = await rig.half_way()
+
+    (third,) = await rig.start_workers(1)
+
+    await eventually(lambda: loss.lost > 0, within=60.0, every=0.05)
+    await rig.recovers(run_ids)
+    async with rig.installation.records() as auditor:
+        stamps = await auditor_stamps(auditor, run_ids)
+    assert len(stamps) > 0
+    third.kill()
+
+
+async def auditor_stamps(auditor: object, run_ids: Sequence[str]) -> set[int]:
+    heads = await auditor._store.heads([RunId(run_id) for run_id in run_ids])  # type: ignore[attr-defined]
+    return {head.stamp for _, head in heads.values()}
