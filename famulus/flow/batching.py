@@ -10,6 +10,7 @@ from famulus.flow import facts as f
 from famulus.flow.arrivals import Arrival
 from famulus.flow.batches import item_step_id, items_key, tolerated
 from famulus.flow.deciding import Deciding, Way
+from famulus.flow.recording import failed, succeeded
 
 if TYPE_CHECKING:
     from famulus.flow.batches import BatchProgress
@@ -53,38 +54,15 @@ def come_to_gather(on: Deciding, batch: BatchProgress) -> None:
 
 def result_of(on: Deciding, known: StepState, batch: BatchProgress) -> f.StepSucceeded | f.StepFailed:
     """What a `map` gives: the results in item order, or its failure."""
-    began = on.at if known.started_at is None else known.started_at
     if batch.too_many_failed:
         message = (
             f"{len(batch.failed)} of {batch.spec.count} items failed, at most {tolerated(batch.spec)} may; "
             f"the first is {item_step_id(batch.step_id, min(batch.failed))}"
         )
-        return _failed(on, known, f.ErrorInfo(type="BatchError", message=message), began)
+        return failed(on, known, f.ErrorInfo(type="BatchError", message=message))
     results = batch.results()
     try:
         on.run.limits.deliverable(results)
     except OutputError as error:
-        return _failed(on, known, f.ErrorInfo(type="OutputError", message=f"the results: {error}"), began)
-    return f.StepSucceeded(
-        step_id=known.step_id,
-        attempt=known.attempt,
-        output=results,
-        action=None,
-        changes={},
-        started_at=began,
-        at=on.at,
-        worker=known.worker,
-    )
-
-
-def _failed(on: Deciding, known: StepState, error: f.ErrorInfo, began: float) -> f.StepFailed:
-    return f.StepFailed(
-        step_id=known.step_id,
-        attempt=known.attempt,
-        error=error,
-        retryable=False,
-        changes={},
-        started_at=began,
-        at=on.at,
-        worker=known.worker,
-    )
+        return failed(on, known, f.ErrorInfo(type="OutputError", message=f"the results: {error}"))
+    return succeeded(on, known, results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from famulus.blueprint.values import ABSENT
@@ -139,6 +140,8 @@ def retry(on: Deciding, known: StepState, fact: f.StepFailed, *, delay_ms: int) 
 
 def fail(on: Deciding, known: StepState, fact: f.StepFailed) -> None:
     """Let the step have failed; its fallback, if it can help, stands in for it, and so this is no failure."""
+    if known.batch is not None and known.batch.gather is not None:
+        known = replace(known, batch=None, since=None)  # nobody would wait for its items
     if known.item is not None:
         on.write_changes(fact.changes)
         record_failure(on, known, fact, status=StepStatus.FAILED)

@@ -12,6 +12,7 @@ from famulus.flow import facts as f
 from famulus.flow.deciding import REASON_CHARACTERS, Deciding
 from famulus.flow.fold import NOT_BEFORE
 from famulus.flow.outcomes import due, fail_or_retry, finish_if_over, succeed
+from famulus.flow.recording import failed, succeeded
 from famulus.flow.state import is_undoing
 from famulus.flow.status import RunStatus, StepStatus
 from famulus.flow.waiting import ForChild, ForSignal, ForTimer, ForWebhook, TimerKind
@@ -32,7 +33,7 @@ def step_suspended(on: Deciding, fact: f.StepSuspended) -> None:
         early = on.run.context.get(key)
         if early:
             on.write(key, early[1:] or ABSENT)
-            succeed(on, known, _succeeded(on, known, early[0], started_at=fact.started_at))
+            succeed(on, known, succeeded(on, known, early[0], started_at=fact.started_at))
             return
     begun = fact.started_at if known.first_started_at is None else known.first_started_at
     suspended = on.record(
@@ -61,7 +62,7 @@ def batch_scattered(on: Deciding, fact: f.BatchScattered) -> None:
     on.event("batch.scattered", on.about(known, items=fact.spec.count))
     if fact.spec.gather is not None:
         output = {"gatherNodeId": fact.spec.gather, "hasMore": False}
-        done = _succeeded(on, known, output, started_at=fact.started_at)
+        done = succeeded(on, known, output, started_at=fact.started_at)
         on.more_follows = True
         succeed(on, replace(known, batch=fact.spec, since=since), done)
         on.more_follows = False
@@ -120,7 +121,7 @@ def step_resumed(on: Deciding, fact: f.StepResumed) -> None:
         return
     output = known.output if fact.output is ABSENT else fact.output
     on.event("step.resumed", on.about(known, by=fact.by, action=fact.action))
-    succeed(on, known, _succeeded(on, known, None if output is ABSENT else output, action=fact.action))
+    succeed(on, known, succeeded(on, known, None if output is ABSENT else output, action=fact.action))
 
 
 def signal_received(on: Deciding, fact: f.SignalReceived) -> None:
@@ -134,7 +135,7 @@ def signal_received(on: Deciding, fact: f.SignalReceived) -> None:
     ]
     if waiting:
         known = min(waiting, key=lambda step: step.seq)
-        succeed(on, known, _succeeded(on, known, fact.payload))
+        succeed(on, known, succeeded(on, known, fact.payload))
         return
     key = f"{SIGNALS_PREFIX}{fact.name}"
     on.write(key, [*on.run.context.get(key, ()), fact.payload])
@@ -145,11 +146,11 @@ def child_ended(on: Deciding, fact: f.ChildEnded) -> None:
     if known is None or not isinstance(known.waiting_for, ForChild) or known.waiting_for.run_id != fact.child:
         return
     if fact.status is RunStatus.COMPLETED:
-        succeed(on, known, replace(_succeeded(on, known, fact.output), changes=fact.changes))
+        succeed(on, known, replace(succeeded(on, known, fact.output), changes=fact.changes))
         return
     message = f"child run {fact.child} is {fact.status.value}: {fact.reason}"[:REASON_CHARACTERS]
     error = f.ErrorInfo(type="ChildRunError", message=message)
-    fail_or_retry(on, known, _failed(on, known, error, retryable=fact.status is RunStatus.FAILED))
+    fail_or_retry(on, known, failed(on, known, error, retryable=fact.status is RunStatus.FAILED))
 
 
 def batch_limited(on: Deciding, fact: f.BatchLimited) -> None:
@@ -187,7 +188,7 @@ def _step_is_due(on: Deciding, known: StepState) -> None:
         case StepStatus.RETRYING:
             on.decide(d.RunStep(known.step_id, known.node_id, known.attempt, known.item))
         case StepStatus.SLEEPING:
-            succeed(on, known, _succeeded(on, known, None if known.output is ABSENT else known.output))
+            succeed(on, known, succeeded(on, known, None if known.output is ABSENT else known.output))
         case StepStatus.WAITING:
             _waited_in_vain(on, known)
         case _:
@@ -198,16 +199,16 @@ def _waited_in_vain(on: Deciding, known: StepState) -> None:
     waiting_for = known.waiting_for
     on.event("step.timed_out", on.about(known))
     if isinstance(waiting_for, ForSignal | ForWebhook) and waiting_for.timeout_action is not None:
-        succeed(on, known, _succeeded(on, known, None, action=waiting_for.timeout_action))
+        succeed(on, known, succeeded(on, known, None, action=waiting_for.timeout_action))
         return
     if isinstance(waiting_for, ForChild):
         on.tell_child(known, "cancel")
         message = f"child run {waiting_for.run_id} took longer than the step may (timeout, totalTimeout)"
         error = f.ErrorInfo(type="TimeoutError", message=message, bases=("OSError", "Exception"))
-        fail_or_retry(on, known, _failed(on, known, error, retryable=True))
+        fail_or_retry(on, known, failed(on, known, error, retryable=True))
         return
     error = f.ErrorInfo(type="TimeoutError", message="nobody let the step go on before its deadline")
-    fail_or_retry(on, known, _failed(on, known, error, retryable=False))
+    fail_or_retry(on, known, failed(on, known, error))
 
 
 def _why_not_resumed(known: StepState | None) -> str | None:
@@ -229,35 +230,3 @@ def _told(fact: f.StepSuspended) -> dict[str, Any]:
         case _:
             waits = {}
     return {**waits, "wake_at": fact.wake_at}
-
-
-def _succeeded(
-    on: Deciding, known: StepState, output: Any, *, action: str | None = None, started_at: float | None = None
-) -> f.StepSucceeded:
-    return f.StepSucceeded(
-        step_id=known.step_id,
-        attempt=known.attempt,
-        output=output,
-        action=action,
-        changes={},
-        started_at=_began(on, known) if started_at is None else started_at,
-        at=on.at,
-        worker=known.worker,
-    )
-
-
-def _failed(on: Deciding, known: StepState, error: f.ErrorInfo, *, retryable: bool) -> f.StepFailed:
-    return f.StepFailed(
-        step_id=known.step_id,
-        attempt=known.attempt,
-        error=error,
-        retryable=retryable,
-        changes={},
-        started_at=_began(on, known),
-        at=on.at,
-        worker=known.worker,
-    )
-
-
-def _began(on: Deciding, known: StepState) -> float:
-    return on.at if known.started_at is None else known.started_at

@@ -214,3 +214,16 @@ def test_steps_of_items_that_have_ended_take_no_memory() -> None:
 
     assert set(run.run.steps) == {"s", "g", "end"}
     assert run.run.batches == {}
+
+
+def test_a_scatter_whose_edges_cannot_be_told_fails_and_starts_none_of_its_items() -> None:
+    scatter = {"uses": "batch-scatter", "inputs": "items", "params": {"workerUsesKey": "picky", "gatherNodeId": "g"}}
+    run = played(
+        {"s": scatter, "g": {"uses": "batch-gather", "params": {"gatherNodeId": "g"}}},
+        ("s", "g", {"condition": "cel: result.output.gatherNodeId + 1 > 2"}),
+        functions=FUNCTIONS,
+        initial={"items": [1, 2]},
+    )
+
+    assert (run.run.status, run.heart.statuses) == ("failed", {"s": "failed", "g": "skipped"})
+    assert not [step_id for step_id in run.ids if step_id.startswith("s[")]
