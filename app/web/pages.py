@@ -11,7 +11,9 @@ from faust import web
 from yarl import URL
 
 from famulus.blueprint import to_mermaid
+from famulus.engine.explaining.explanation import RunExplanation
 from famulus.engine.reading import RunView, is_ended
+from famulus.errors import RunNotFoundError
 from famulus.flow.status import RunStatus
 from famulus.ids import BlueprintId, Digest, NodeId
 
@@ -60,7 +62,10 @@ class Run(View):
     async def get(self, request: Any, run_id: str) -> Any:
         """With `follow`, the browser loads it again and again until the run has ended."""
         known = run_id_of(run_id)
-        view = await self.sources.reader.show(known)
+        try:
+            view = await self.sources.reader.show(known)
+        except RunNotFoundError:
+            return self._unknown(await self.sources.explainer.explain(known))
         events = await self.sources.reader.events(known, limit=EVENTS_SHOWN)
         has_ended = is_ended(view.summary.status)
         explanation = None if has_ended else await self.sources.explainer.explain(known)
@@ -86,6 +91,12 @@ class Run(View):
             can_be_resumed=RESUMED_KINDS,
             has_failed=any(step.status in ("failed", "parked") for step in view.steps),
         )
+
+    @staticmethod
+    def _unknown(explanation: RunExplanation) -> Any:
+        """No run, and perhaps a dead letter that says why."""
+        letters = [each.details["letter_id"] for each in explanation.of_run if each.kind == "dead_letter"]
+        return page("unknown_run.html", status=404, explanation=explanation, letters=letters, moment=moment)
 
     async def _drawing(self, view: RunView) -> str:
         run = view.summary

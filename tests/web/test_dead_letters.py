@@ -160,3 +160,6 @@ async def test_a_run_that_never_began_is_explained_by_its_dead_letter(site: Site
 
     assert [each["kind"] for each in explanation["run"]] == ["unknown_run", "dead_letter"]
     assert f"famulus dlq redrive {letter_id}" in explanation["run"][1]["sentence"]
+    page = await site.page("/runs/late", status=404)
+    assert_harmless(page)
+    assert f'href="/dead-letters/{letter_id}"' in page

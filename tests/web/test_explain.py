@@ -72,3 +72,10 @@ async def test_parked_steps_of_all_runs_are_listed_by_their_implementation(site:
     ]
     assert [each["step_id"] for each in of_one] == ["b"]
     await site.json("/api/v1/parked?use=x", status=400)
+
+
+async def test_the_page_of_a_run_that_sleeps_says_until_when(site: Site) -> None:
+    await site.start("sleeping", "r1")
+    await until_waiting(site, "r1")
+
+    assert "it sleeps until 20" in await site.page("/runs/r1")
