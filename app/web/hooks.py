@@ -9,6 +9,9 @@ import msgspec
 from aiohttp import web as aiohttp_web
 from faust import web
 
+from famulus.engine.hooks import Call
+from famulus.security.calls import HEADER
+
 from .rendering import json_response
 from .requests import RequestError
 from .sources import View
@@ -23,19 +26,27 @@ blueprint = web.Blueprint("hooks")
 @blueprint.route("/hooks/{token}", name="hook")
 class Hook(View):
     async def post(self, request: Any, token: str) -> Any:
-        """202: the step goes on, with the body as its output. 404 for a token that is unknown or used."""
-        payload = await _payload(request)
-        await self.sources.hooks.call(token[:TOKEN_CHARACTERS], payload, patience_seconds=CALL_SECONDS)
+        """202: the step goes on, with the body as its output.
+
+        404 for a token that is unknown or used, 403 without the signature that its step wants.
+        """
+        body = await _body(request)
+        call = Call(payload=_payload(request, body), body=body, signature=request.headers.get(HEADER))
+        await self.sources.hooks.call(token[:TOKEN_CHARACTERS], call, patience_seconds=CALL_SECONDS)
         return json_response({"accepted": True}, status=202)
 
 
-async def _payload(request: aiohttp_web.Request) -> Any:
-    """JSON as it is, a form as an object of texts, anything else as a text; null without a body."""
+async def _body(request: aiohttp_web.Request) -> bytes:
     body = await request.content.read(BODY_BYTES + 1)
     while len(body) <= BODY_BYTES and (more := await request.content.read(BODY_BYTES + 1 - len(body))):
         body += more
     if len(body) > BODY_BYTES:
         raise RequestError(f"the body is too large, at most {BODY_BYTES} bytes are accepted", status=413)
+    return body
+
+
+def _payload(request: aiohttp_web.Request, body: bytes) -> Any:
+    """JSON as it is, a form as an object of texts, anything else as a text; null without a body."""
     if not body:
         return None
     try:

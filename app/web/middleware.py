@@ -24,6 +24,7 @@ from faust.web.exceptions import WebError
 from yarl import URL
 
 from famulus.errors import (
+    AccessDeniedError,
     BadRecordError,
     BlueprintConflictError,
     BlueprintError,
@@ -70,6 +71,7 @@ STATUS_OF: Final[Sequence[tuple[type[FamulusError], int]]] = (
     (BlueprintNotFoundError, 404),
     (RunNotFoundError, 404),
     (HookNotFoundError, 404),
+    (AccessDeniedError, 403),
     (DeadLetterNotFoundError, 404),
     (LetterRefusedError, 409),
     (ScheduleNotFoundError, 404),

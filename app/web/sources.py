@@ -87,7 +87,14 @@ class Sources:
     @property
     def hooks(self) -> Hooks:
         ports = self.app.engine.ports
-        return Hooks(ports.hooks, runs=self.runs, catalog=self.catalog, commands=self.starter.commands)
+        return Hooks(
+            ports.hooks,
+            runs=self.runs,
+            catalog=self.catalog,
+            commands=self.starter.commands,
+            secrets=self.app.secrets,
+            now=self.now,
+        )
 
     @property
     def letters(self) -> LetterDesk:

@@ -44,6 +44,8 @@ class WebhookParams:
     timeout_ms: int | None = None
     timeout_action: str | None = None
     form: Mapping[str, Any] | None = None
+    signed_by: str | None = None
+    """Reference to the secret that calls are signed with; ``None``: the URL alone is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,10 @@ def _wait(reader: ParamReader) -> WaitParams:
 
 def _webhook(reader: ParamReader) -> WebhookParams:
     return WebhookParams(
-        timeout_ms=reader.duration("timeout"), timeout_action=reader.text("timeoutAction"), form=reader.form()
+        timeout_ms=reader.duration("timeout"),
+        timeout_action=reader.text("timeoutAction"),
+        form=reader.form(),
+        signed_by=reader.secret("signedBy"),
     )
 
 

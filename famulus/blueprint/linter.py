@@ -15,7 +15,8 @@ from famulus.blueprint.expressions import CEL_PREFIX, Language, PathExpression, 
 from famulus.blueprint.graph import expression_language
 from famulus.blueprint.issues import Issue
 from famulus.blueprint.model import Blueprint, Node
-from famulus.blueprint.secret_refs import secret_name, secret_refs
+from famulus.blueprint.secret_names import secret_name
+from famulus.blueprint.secret_refs import secret_refs
 from famulus.blueprint.subject import NodeRule, Rule, Subject
 from famulus.blueprint.topology import topology_of
 from famulus.errors import ExpressionError

@@ -9,6 +9,7 @@ from typing import Any, Final
 from famulus.blueprint.expressions import Expression, Language, compile_expression
 from famulus.blueprint.forms import form_problem
 from famulus.blueprint.model import Node
+from famulus.blueprint.secret_names import secret_name
 from famulus.blueprint.times import milliseconds_of, seconds_of
 from famulus.blueprint.values import shown
 from famulus.errors import ExpressionError, ParameterError
@@ -51,6 +52,14 @@ class ParamReader:
             return value
         self.wrong(name, value, expected)
         return None
+
+    def secret(self, name: str) -> str | None:
+        """A reference; its value is no business of a blueprint."""
+        text = self.text(name, expected="secret://NAME")
+        if text is not None and secret_name(text) is None:
+            self.problem(name, "is no reference to a secret, expected secret://NAME")
+            return None
+        return text
 
     def required_text(self, name: str, expected: str) -> str:
         if self.given(name) is None:

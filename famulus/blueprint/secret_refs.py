@@ -5,28 +5,21 @@ A worker puts the value in its place when it calls the node, and nowhere else (`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from famulus.blueprint.builtins import BUILT_INS
 from famulus.blueprint.issues import Issue
+from famulus.blueprint.secret_names import NAME, SCHEME, secret_name
 
 if TYPE_CHECKING:
     from famulus.blueprint.model import Node
     from famulus.blueprint.subject import Subject
 
-SCHEME: Final = "secret://"
-NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_REFERENCE: Final = re.compile(rf"secret://({NAME})")
 _RESOLVED_BY: Final = frozenset({"map"})
 """Built-in nodes that hand their params on to nodes of the user."""
-
-
-def secret_name(value: Any) -> str | None:
-    """The name of the secret that a value stands for; ``None`` for any other value."""
-    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    return None if found is None else found[1]
+_SIGNED_BY: Final = "signedBy"
+"""Of a webhook: the worker that is called looks it up."""
 
 
 def secret_refs(_subject: Subject, node: Node, path: str) -> Iterator[Issue]:
@@ -46,7 +39,7 @@ def secret_refs(_subject: Subject, node: Node, path: str) -> Iterator[Issue]:
         elif secret_name(text) is None:
             message = f"{text!r:.80} is no reference to a secret: expected secret://NAME with a NAME like {NAME}"
             yield Issue("INVALID_SECRET", message, where, node.id)
-        elif not is_called:
+        elif not is_called and where != f"{path}.params.{_SIGNED_BY}":
             message = f"a {node.uses!r} is given no secrets: refer to {text} in the node that uses it"
             yield Issue("INVALID_SECRET", message, where, node.id)
 

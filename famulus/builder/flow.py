@@ -137,10 +137,12 @@ class Flow:
         deadline: Duration | None = None,
         on_deadline: str | None = None,
         form: Mapping[str, Any] | None = None,
+        signed_by: str | None = None,
         **words: Unpack[BuiltInWords],
     ) -> Flow:
-        """Wait for a call of a URL that works once; else as `wait`."""
-        return self._built_in(id, "webhook", wait_params(deadline=deadline, on_deadline=on_deadline, form=form), words)
+        """Wait for a call of a URL that works once, signed with a secret (``secret://name``); else as `wait`."""
+        params = wait_params(deadline=deadline, on_deadline=on_deadline, form=form, signed_by=signed_by)
+        return self._built_in(id, "webhook", params, words)
 
     def loop(
         self,

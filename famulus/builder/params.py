@@ -20,9 +20,14 @@ def sleep_params(duration: Duration | None, until: Moment | None) -> dict[str, A
 
 
 def wait_params(
-    *, signal: str | None = None, deadline: Duration | None, on_deadline: str | None, form: Mapping[str, Any] | None
+    *,
+    signal: str | None = None,
+    deadline: Duration | None,
+    on_deadline: str | None,
+    form: Mapping[str, Any] | None,
+    signed_by: str | None = None,
 ) -> dict[str, Any]:
-    return given(signal=signal, timeout=_duration(deadline), timeoutAction=on_deadline, form=form)
+    return given(signal=signal, timeout=_duration(deadline), timeoutAction=on_deadline, form=form, signedBy=signed_by)
 
 
 def map_params(

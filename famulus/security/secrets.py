@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from famulus.blueprint.secret_refs import SCHEME, secret_name
+from famulus.blueprint.secret_names import SCHEME, secret_name
 from famulus.errors import SecretError
 from famulus.security.redaction import Redactor
 

@@ -34,11 +34,14 @@ class Signatures:
         found = [value for name, value in record.headers if name == SIGNATURE]
         if not found:
             raise BadRecordError(
-                f"it carries no signature (header {SIGNATURE}), and FAMULUS_RECORD_KEY asks for one", code="bad_signature"
+                f"it carries no signature (header {SIGNATURE}), and FAMULUS_RECORD_KEY asks for one",
+                code="bad_signature",
             )
         signature = found[-1] or b""
         if not any(hmac.compare_digest(_signature(each, record.key, record.value), signature) for each in self._keys):
-            raise BadRecordError("its signature does not fit: it was signed with another key, or changed", code="bad_signature")
+            raise BadRecordError(
+                "its signature does not fit: it was signed with another key, or changed", code="bad_signature"
+            )
 
 
 class SignedBus:

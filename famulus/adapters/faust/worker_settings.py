@@ -67,6 +67,9 @@ def worker_settings(
         "producer_request_timeout": 60.0,
         "topic_disable_leader": True,  # no topic for the election of a leader: owners of partitions do the work
         "web_router_enabled": False,
+        # What a topic or table of somebody says nothing of: `pickle` would run whatever comes.
+        "key_serializer": "raw",
+        "value_serializer": "json",
         "web_tables_enabled": False,
     }
 
