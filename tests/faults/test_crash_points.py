@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 3
 """Chains of deaths at the same time: a worker that starts takes a core, one that waits for its group takes none."""
 
 
