@@ -30,6 +30,7 @@ def create_app(
         **worker_settings(
             brokers=settings.kafka_brokers or "", timeouts=_timeouts(settings), options=kafka_options(settings)
         ),
+        broker_client_id=settings.worker,  # by it the broker says who has which partition
         datadir=str(settings.data_dir / "faust"),
         store="memory://",
         recovery_consistency_check=False,  # tables are in memory, and the embedded broker tells a wrong end of a topic

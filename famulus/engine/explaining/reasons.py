@@ -59,7 +59,9 @@ def _of_steps(run: RunState, history: History, around: Surroundings) -> Iterator
         yield from (explain_step(run, step, history, around) for step in of_node if step.item is None)
         yield from (explain_step(run, step, history, around) for step in items[:ITEMS_EXPLAINED])
         yield from (None for _ in items[ITEMS_EXPLAINED:])
-        if begins and node_id in run.graph.reachable and run.step_of(node_id) is None:
+        # What only a batch leads to, by the name in its params, is not reachable by edges.
+        is_awaited = node_id in run.graph.reachable or run.step_id_of(node_id) in run.join_nodes
+        if begins and is_awaited and run.step_of(node_id) is None:
             explanation = explain_node(run, node_id, ways, history)
             if explanation is not None:
                 yield explanation
