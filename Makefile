@@ -8,7 +8,7 @@ DIR    ?= .
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: setup demo dev test check lint types imports format lock chaos wheel clean
+.PHONY: setup demo dev test check lint types imports format lock chaos wheel clean audit
 
 demo: setup  ## run a real workflow over DIR (default: this checkout) on the embedded stack, and show the result
 	$(BIN)/famulus demo $(DIR)
@@ -36,6 +36,9 @@ types: setup
 
 imports: setup
 	$(BIN)/lint-imports
+
+audit: setup  ## look for known vulnerabilities of what is pinned; says so where nobody answers
+	$(BIN)/python .ci/audit.py
 
 format: setup
 	$(BIN)/ruff check --fix .
