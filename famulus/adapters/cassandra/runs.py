@@ -175,7 +175,8 @@ class CassandraRunStore:
             run_ids = [RunId(run_id) for namespace, run_id in page if namespace == self._namespace]
             heads = await self.heads(run_ids)
             for run_id in run_ids:
-                if run_id in heads:
+                # Without its birth, which is written once and so is the first to expire, it is a run no more.
+                if run_id in heads and heads[run_id][0].digest:
                     yield run_id
 
     async def in_open_index(self, run_ids: Sequence[RunId]) -> frozenset[RunId]:
