@@ -61,6 +61,12 @@ def _gauges(app: FamulusApp) -> Iterable[tuple[str, str, Callable[[], float]]]:
             lambda: len(app.engine.partitions),
         ),
         ("famulus_records_unacknowledged", "Records not acknowledged yet.", lambda: app.intake.unacknowledged),
+        (
+            "famulus_loop_lag_seconds",
+            "By how much the event loop came too late the last time.",
+            lambda: app.watchdog.loop_lag_seconds,
+        ),
+        ("famulus_troubles", "What the watchdog finds wrong now.", lambda: len(app.watchdog.troubles)),
         ("famulus_joins_refilled", "Joins whose count was behind the rows.", lambda: app.engine.joins.refilled),
     )
 

@@ -20,7 +20,10 @@ blueprint = web.Blueprint("health")
 @blueprint.route("/health/live", name="live")
 class Live(View):
     async def get(self, _request: Any) -> Any:
-        """Answered by the event loop that also runs the records: no answer, and it is stuck."""
+        """503 once this worker is to be started anew. Answered by the event loop: no answer, and that is stuck."""
+        reason = self.sources.app.watchdog.gives_up
+        if reason is not None:
+            return json_response({"status": "not live", "reasons": [reason]}, status=503)
         return json_response({"status": "live"})
 
 
@@ -37,7 +40,7 @@ class Ready(View):
 async def _reasons_against(sources: Sources) -> list[str]:
     if not sources.app.is_running:
         return ["this worker has not opened its servers yet"]
-    reasons = []
+    reasons = sources.app.watchdog.reasons_against_ready()
     if not sources.app.is_ready:
         reasons.append(f"it is not settled which partitions of {sources.settings.jobs_topic} this worker has")
     try:

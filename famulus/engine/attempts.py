@@ -63,6 +63,13 @@ class Attempts:
         running = self._running.get((run_id, step_id))
         return None if running is None else running.task
 
+    def name_of(self, task: asyncio.Task[Any]) -> str | None:
+        """Which step a task is an attempt of, if it is one. Any thread may ask."""
+        for (run_id, step_id), running in list(self._running.items()):
+            if running.task is task:
+                return f"{step_id} of run {run_id}"
+        return None
+
     @contextmanager
     def patience(self, run_id: RunId, seconds: float) -> Iterator[None]:
         """Let attempts of the run that are stopped meanwhile have so long to come to an end by themselves."""

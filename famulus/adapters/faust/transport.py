@@ -2,6 +2,7 @@
 
 * The fetch wait of 1.5 s is hard-coded. aiokafka has one fetch in flight per broker and leaves out of it the partitions
   whose records are not drained yet: their next records wait for the end of that long poll.
+* A connection over which nothing comes any more is noticed after 90 s, or else a broker may not be away for long.
 * The drain loop starts four asyncio tasks for each record, and rests a second when the buffers of all partitions are
   full.
 * On a revoke the offsets that are acknowledged but not committed are dropped, so finished records run again.
@@ -21,11 +22,11 @@ where no other file is named. They were written for one version, and `install` r
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 WRITTEN_FOR: Final = "0.15"
 FETCH_WAIT_MS: Final = 20
+REPLY_SECONDS: Final = 5.0
 FULL_BUFFERS_PAUSE_SECONDS: Final = 0.02
 COMMIT_BEFORE_REVOKE_SECONDS: Final = 3.0
 COMMIT_LOOK_SECONDS: Final = 0.5
@@ -70,6 +72,10 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         """Replaces `fetch_max_wait_ms=1500` of drivers/aiokafka.py:615, which no setting reaches."""
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - read when the consumer starts
+        # Of the connections alone: elsewhere the same setting says how long a broker may be away. A broker keeps a
+        # worker waiting for the others of its group, and nothing else takes long: who is silent for longer is gone.
+        waits = max(self.app.conf.broker_session_timeout, self.app.conf.broker_rebalance_timeout)
+        consumer._client._request_timeout_ms = round(1000 * (waits + REPLY_SECONDS))  # noqa: SLF001 - likewise
         return consumer
 
     async def _fetch_records(
@@ -90,10 +96,18 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         try:
             fetched = await super()._fetch_records(consumer, cast("set[TP]", active_partitions), timeout, max_records)
-        except Exception:
+        except Exception as error:
             if self._is_replaced(consumer):
                 return {}
-            raise
+            if not isinstance(error, KafkaError) or consumer.assignment():
+                raise
+            # The partitions could not be shared out, for topics are missing, say. The client tries again once it has
+            # been asked what was wrong; the app would stop.
+            self.log.warning("Not in the group yet: %r", error)
+            with suppress(KafkaError):
+                consumer._coordinator.check_errors()  # noqa: SLF001
+            await asyncio.sleep(REOPENING_PAUSE_SECONDS)
+            return {}
         if active_partitions is None:
             return fetched
         wanted = {}
@@ -105,13 +119,14 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         return wanted
 
     async def _commit(self, offsets: Any) -> bool:
-        """Adds to drivers/aiokafka.py:855, which stops the app when a commit fails.
+        """Adds to drivers/aiokafka.py:855, which stops the app when a commit fails, and waits for it without end.
 
         It fails of course when the client is closed under it; what was not committed comes again.
         """
-        if self.reopening:
+        client: Any = self._consumer
+        if self.reopening or client is None:
             return False
-        client = self._consumer
+        self._bind_commits(client._coordinator)  # noqa: SLF001
         committing = asyncio.ensure_future(super()._commit(offsets))
         while not committing.done():
             await asyncio.wait({committing}, timeout=COMMIT_LOOK_SECONDS)
@@ -119,6 +134,36 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
                 committing.cancel()
                 return False
         return committing.result()
+
+    def _bind_commits(self, coordinator: Any) -> None:
+        """Let nothing be committed but in the generation of the group in which it was asked for.
+
+        The client tries again for as long as it takes, with the generation of the moment. One that was put out of its
+        group has none, and brokers take such a commit while the group is empty. So a worker that has outlived its
+        topic, or its broker, would commit the offsets of the old log for the new one, and records would be passed over.
+        """
+        generation = coordinator.generation
+        send = type(coordinator)._do_commit_offsets  # noqa: SLF001
+
+        async def send_in_generation(assignment: Any, committed: Any) -> None:
+            if coordinator.generation != generation or generation < 0:
+                raise CommitFailedError("the group has already rebalanced")
+            await send(coordinator, assignment, committed)
+
+        coordinator._do_commit_offsets = send_in_generation  # noqa: SLF001
+
+    async def _seek_wait(self, consumer: Any, partitions: Any) -> None:
+        """Adds to drivers/aiokafka.py:1000, which stops the app when the partitions are taken away meanwhile.
+
+        The recovery of tables, which asks for this, begins anew with the next assignment.
+        """
+        try:
+            assigned = consumer.assignment()
+            await super()._seek_wait(consumer, {tp: offset for tp, offset in partitions.items() if tp in assigned})
+        except (IllegalStateError, AssertionError):
+            if self._is_replaced(consumer) or not partitions.keys() <= consumer.assignment():
+                return
+            raise
 
     def _is_replaced(self, client: Any) -> bool:
         return self.reopening or client is not self._consumer
