@@ -216,15 +216,15 @@ def comparable(heart: Heart, run: RunState, *, started: Iterable[StepId] = ()) -
     """The state once its joins are counted, without what a reload cannot and need not know.
 
     Those that the owner has started already are not counted again. No row tells of them, so the next owner may do so
-    at another time, and that may matter to others: if one cancels its losers once more, or if the round of a loop that
-    is asked again has gone on since, with what it had waited for from outside.
+    at another time, and that may matter to others: if one cancels its losers once more, or if a loop was asked and its
+    body has gone on since, with what it had waited for from outside or by a round of a loop inside.
     """
     other = Heart(heart.graph)
     other.run = copy.deepcopy(run, {id(heart.graph): heart.graph})
     other.now = lambda: heart.time  # type: ignore[method-assign]
     for step_id in started:
         node_id = other.run.join_nodes.get(step_id)
-        if node_id is not None and (other.run.rounds.get(node_id) or _is_to_start(other.run, step_id)):
+        if node_id is not None and (node_id in heart.graph.loops or _is_to_start(other.run, step_id)):
             fold(other.run, d.RunStep(step_id, node_id))
     other.count_joins()
     shown = {name: value for name, value in snapshot(other.run).items() if name not in NOT_DERIVED}
