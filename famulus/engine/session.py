@@ -350,8 +350,11 @@ class Session:
             commit = self.inherited.taken_over(commit)
         commit = self._dormant_or_awake(commit, batch, now)
         backoff = Backoff()
+        self._check()
         while True:
-            self._check()
+            # A batch that was sent may be stored at any time, and would count: whoever loads the run anew in this tenure
+            # has to find it there. So it is sent until it is confirmed, also when this session has been given up.
+            self.tenure.check()
             try:
                 if ON:
                     reach_amid(K4, self.run_id)
