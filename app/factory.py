@@ -9,7 +9,7 @@ from famulus.adapters.faust import transport
 from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, GroupTimeouts, worker_settings
 from famulus.nodes import Registry, load_registry
 from famulus.security.secrets import Secrets
-from famulus.settings import Settings
+from famulus.settings import Settings, passwords
 from famulus.transports import kafka_options
 
 from . import web
@@ -25,6 +25,8 @@ def create_app(
     """Make the application; nothing is opened before it starts. Raises `SettingsError` for nodes that do not load."""
     faultpoints.check()
     secrets = Secrets.of_environment(settings.secrets_dir)
+    for password in passwords(settings):
+        secrets.redactor.register(password)
     app = FamulusApp(
         settings.group,
         **worker_settings(

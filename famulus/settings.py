@@ -11,6 +11,7 @@ import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,6 +27,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 PREFIX: Final = "FAMULUS_"
 SECRETS: Final = frozenset({"hook_secret", "record_key", "cassandra_password", "kafka_password", "REDIS_URL"})
 SECRET_CHARACTERS_MIN: Final = 16
+PASSWORD_CHARACTERS_MIN: Final = 12
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
@@ -279,6 +281,21 @@ def variable_of(field: str) -> str:
     """The environment variable that sets a field."""
     alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
     return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def passwords(settings: Settings) -> list[str]:
+    """What is secret in the settings, and too long to be a word that texts have anyway."""
+    values = [value for name in Settings.model_fields if isinstance(value := getattr(settings, name), SecretStr)]
+    parts = [part for value in values for part in _passwords_in(value.get_secret_value())]
+    return [part for part in parts if len(part) >= PASSWORD_CHARACTERS_MIN]
+
+
+def _passwords_in(text: str) -> list[str]:
+    """Of a URL its password, of a list every entry."""
+    if "://" in text:
+        found = urlsplit(text).password
+        return [unquote(found)] if found else []
+    return [part.strip() for part in text.split(",")]
 
 
 def explain(settings: Settings) -> list[tuple[str, str, str]]:

@@ -118,7 +118,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 def _response_to(request: web.Request, error: Exception) -> web.Response:
     status = _status_of(error)
-    what = {"action": "request_failed", "path": request.path}
+    what = {"action": "request_failed", "path": _told_of(request)}
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", exc_info=error, extra=what)
         return _error(request, status, "this is an error of famulus; the log of the worker tells more")
@@ -186,8 +186,13 @@ async def _admitted(request: web.Request, handler: Handler) -> web.StreamRespons
             _audit(request, status)
 
 
+def _told_of(request: web.Request) -> str:
+    """The path for the log. That of a webhook is its token, and is not told."""
+    return "/hooks/..." if request.path.startswith("/hooks/") else request.path
+
+
 def _audit(request: web.Request, status: int) -> None:
-    """What was asked for, by whom, and how it was answered. The path of a webhook is its token, and is not told."""
+    """What was asked for, by whom, and how it was answered; of a webhook without its token."""
     caller = caller_of(request)
     resource = request.match_info.route.resource
     route = "" if resource is None else resource.canonical

@@ -168,6 +168,18 @@ async def test_what_went_wrong_inside_is_told_to_the_log_alone(
     assert "the secret" in caplog.text
 
 
+async def test_the_token_of_a_webhook_is_in_no_log(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error in (ValueError("x"), StoreUnavailableError("Cassandra does not answer")):
+        monkeypatch.setattr(site.world.hooks, "get", failing(error))
+        with caplog.at_level(logging.DEBUG):
+            await site.client.post("/hooks/the-token", json={})
+
+    failed = [vars(record)["path"] for record in caplog.records if vars(record).get("action") == "request_failed"]
+    assert failed == ["/hooks/...", "/hooks/..."]
+
+
 async def test_a_request_that_takes_too_long_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any, **__: Any) -> Any:
         await asyncio.Event().wait()
