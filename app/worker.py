@@ -97,7 +97,12 @@ class FamulusApp(faust.App):
         self.registry = registry
         self.secrets = secrets
         self.intake = Intake(self._handle, concurrency=settings.intake_records, window=settings.intake_window)
-        self.item_intake = Intake(self._handle_item, concurrency=settings.intake_records, window=settings.intake_window)
+        self.item_intake = Intake(
+            self._handle_item,
+            concurrency=settings.intake_records,
+            window=settings.intake_window,
+            forgets=False,  # an outcome that is on the topic counts, whoever has had the partition of its item
+        )
         self.letter_intake = Intake(self._keep_letter, concurrency=LETTERS_AT_ONCE, window=LETTERS_WINDOW)
         self._open = AsyncExitStack()
         self._likely_web_port = self.conf.web_port

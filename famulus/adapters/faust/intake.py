@@ -74,7 +74,9 @@ class Intake:
         concurrency: int,
         window: int,
         delay: Callable[[int, Exception], float] = retry_delay,
+        forgets: bool = True,
     ) -> None:
+        """`forgets`: a record that has finished here is handled again when it comes again after a rebalance."""
         self._handler = handler
         self._window_limit = window
         self._delay = delay
@@ -83,7 +85,7 @@ class Intake:
         self._room.set()
         memory = min(window, FINISHED_REMEMBERED)
         self._partitions: defaultdict[tuple[str, int], OffsetWindow[Any]] = defaultdict(
-            lambda: OffsetWindow(memory=memory)
+            lambda: OffsetWindow(memory=memory, forgets=forgets)
         )
         self._unacknowledged = 0
         self._tasks: set[asyncio.Task[None]] = set()

@@ -7,6 +7,10 @@ in the gap are lost (faust issue #606).
 After a rebalance Kafka delivers again from the committed offset. So a record may come while it still runs here, or
 after it finished here without being committed; it is recognised by its offset *and* its fingerprint, because the
 offsets of a topic begin anew when a broker in memory is restarted or the topic is created again.
+
+That a record has finished here says nothing after a rebalance, though, where what it did depends on who owned its
+partition: a worker that was paused, and has not heard yet that it lost the partition, finishes records whose rows lose
+against those of the new owner. Such a window forgets, and the record is handled once more.
 """
 
 from __future__ import annotations
@@ -45,8 +49,10 @@ class Ticket(Generic[ReceiptT]):
 class OffsetWindow(Generic[ReceiptT]):
     """The records of one partition that are delivered and not yet acknowledged, in order of offset."""
 
-    def __init__(self, *, memory: int) -> None:
+    def __init__(self, *, memory: int, forgets: bool = False) -> None:
+        """`forgets`: what has finished is handled again when it comes again after a rebalance."""
         self._memory = memory
+        self._forgets = forgets
         self._generation: int | None = None
         self._window: deque[Ticket[ReceiptT]] = deque()
         self._running: dict[int, Ticket[ReceiptT]] = {}
@@ -91,7 +97,7 @@ class OffsetWindow(Generic[ReceiptT]):
         """Note that the record is done and need not run again."""
         ticket.finished = True
         self._stop_running(ticket)
-        if not ticket.bound:
+        if not (ticket.bound or self._forgets):
             self._remember(ticket)
 
     def abandon(self, ticket: Ticket[ReceiptT]) -> None:
@@ -103,6 +109,8 @@ class OffsetWindow(Generic[ReceiptT]):
         for ticket in self._window:
             self._unbind(ticket)
         self._window.clear()
+        if self._forgets:
+            self._finished.clear()
 
     def ripe(self) -> list[ReceiptT]:
         """Take out the receipts that may be used now, in order of offset."""
