@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.audited import deviations_by_hand
 from support.constructs import ConstructPlay, documents
 
 RANDOMS = st.integers(0, 2**32)
@@ -43,3 +44,11 @@ def test_no_step_has_two_outcomes(document: dict[str, Any], seed: int) -> None:
 
     ended = [event.data["step"] for event in play.heart.events if event.type in ("step.completed", "step.skipped")]
     assert len(ended) == len(set(ended))
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents(), RANDOMS)
+def test_the_auditor_has_nothing_to_say(document: dict[str, Any], seed: int) -> None:
+    play = ConstructPlay(document, random=Random(seed)).to_the_end()
+
+    assert deviations_by_hand(play.heart) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from support.audited import deviations_by_hand
 from support.wild import WildPlay, wild_document
 
 from famulus.errors import BlueprintError
@@ -22,3 +23,4 @@ def test_every_run_comes_to_an_end_and_is_at_each_moment_what_its_rows_tell(hund
         play.to_the_end()
 
         assert (play.run.live, play.run.pending_joins) == (0, set()), seed
+        assert deviations_by_hand(play.heart) == [], seed

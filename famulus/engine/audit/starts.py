@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from famulus.engine.audit.outcomes import COMPLETED, FAILED, PROGRESS, SKIPPED
 from famulus.engine.rows import decode
-from famulus.flow.arrivals import Arrival, Arrivals, JoinProgress
+from famulus.flow.arrivals import Arrivals, JoinProgress
 from famulus.flow.batches import batch_id_of
 from famulus.flow.joins import Verdict, verdict_of
 from famulus.flow.rebuild import ContextWrite, in_order, take
@@ -152,16 +152,8 @@ class _Replay:
             return step.reason is not None and step.reason.endswith(_LOSERS)
         return (
             step.node_id in self._run.forced
-            or self._may_begin(step.node_id)
+            or (step.node_id in self._run.graph.start_nodes and self._run.is_untouched(step.node_id))
             or self._deadlines.get(step.step_id, trace.seq) < trace.seq
-        )
-
-    def _may_begin(self, node_id: NodeId) -> bool:
-        run = self._run
-        return (
-            node_id in run.graph.start_nodes
-            and not run.rounds.get(node_id)
-            and not any(run.rounds.get(controller) for controller in run.graph.loops_around(node_id))
         )
 
     def _came(self, node_id: NodeId) -> Arrivals:
@@ -170,16 +162,9 @@ class _Replay:
 
     def _calls(self, node_id: NodeId) -> Arrivals:
         graph = self._run.graph
-        calls = {}
-        for caller in graph.fallback_for.get(node_id, ()):
-            step = self._run.step_of(caller)
-            if step is None or step.is_live or graph.fallback_of(caller) != node_id:
-                continue
-            if step.is_handled:
-                calls[caller] = Arrival.FIRED
-            elif graph.may_call(caller):
-                calls[caller] = Arrival.DEAD
-        return JoinProgress().counts_with(calls)
+        callers = (each for each in graph.fallback_for.get(node_id, ()) if graph.fallback_of(each) == node_id)
+        calls = {caller: self._ways.call(caller) for caller in callers}
+        return JoinProgress().counts_with({caller: call for caller, call in calls.items() if call is not None})
 
 
 def _wanted(step: StepState) -> Verdict:
