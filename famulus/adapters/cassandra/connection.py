@@ -29,6 +29,9 @@ DEFAULT_PORT: Final = 9042
 DEFAULT_REQUEST_TIMEOUT: Final = 5.0
 PROTOCOL_VERSION: Final = 5  # Cassandra 4.0 and newer: checksummed frames, statements that notice a changed table
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
+HEARTBEAT_SECONDS: Final = 5.0
+"""How long nothing may come over a connection before it is asked, and again before it counts as dead. The driver's own
+30 s and 30 s would let every request of a minute time out on a connection that a router has forgotten."""
 FETCH_SIZE: Final = 1000
 """Rows a page: with rows of some kilobytes a page stays far below a frame."""
 LIBEV_MISSING: Final = (
@@ -98,6 +101,8 @@ def connect(
             reconnection_policy=ConstantReconnectionPolicy(RETRY_AFTER_SECONDS, max_attempts=None),
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             control_connection_timeout=CONNECT_TIMEOUT_SECONDS,
+            idle_heartbeat_interval=HEARTBEAT_SECONDS,
+            idle_heartbeat_timeout=HEARTBEAT_SECONDS,
         )
     except UnresolvableContactPoints as error:
         raise SettingsError("CASSANDRA_CONTACT_POINTS", f"no host of {contact_points!r} resolves") from error
