@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def limits(subject: Subject) -> None:
     """Those of the blueprint always; those of the worker only if they are given, for they may have changed since."""
-    if subject.state is None:
+    if subject.state is None or subject.migrated_at >= 0:
         return
     for controller, rounds in subject.state.rounds.items():
         most = subject.graph.node(controller).params.get("maxRounds")

@@ -25,6 +25,9 @@ PROGRESS: Final = frozenset(
         "step.waiting",
         "step.parked",
         "step.unparked",
+        "step.inherited",
+        "step.quarantined",
+        "step.released",
         "step.resumed",
         "step.timed_out",
         "batch.scattered",
@@ -34,12 +37,14 @@ PROGRESS: Final = frozenset(
     }
 )
 """Events that tell of a step itself, rather than of what somebody asked of it."""
+HELD: Final = frozenset({"step.inherited", "step.quarantined", "step.released"})
+"""What is held against a step that is due; its status stays."""
 _TOLD_AT_ONCE: Final[Mapping[StepStatus, frozenset[str]]] = {
-    StepStatus.RUNNING: frozenset({"step.started"}),
+    StepStatus.RUNNING: frozenset({"step.started", *HELD}),
     StepStatus.SLEEPING: frozenset({"step.sleeping"}),
     StepStatus.WAITING: frozenset({"step.waiting"}),
     StepStatus.PARKED: frozenset({"step.parked"}),
-    StepStatus.RETRYING: frozenset({"step.retrying", "step.unparked"}),
+    StepStatus.RETRYING: frozenset({"step.retrying", "step.unparked", *HELD}),
     StepStatus.COMPLETED: frozenset({COMPLETED}),
     StepStatus.FAILED: frozenset({FAILED}),
     StepStatus.SKIPPED: frozenset({SKIPPED}),
@@ -118,7 +123,7 @@ def attempts(subject: Subject) -> None:
     """No step is tried more often than its node says, but for those times that somebody has asked for."""
     for step in subject.steps.values():
         most = _most_attempts(subject, step) + subject.retries
-        if step.attempt > most and subject.is_own(step.seq):
+        if step.attempt > most and subject.is_by_blueprint(step.seq):
             subject.deviates(step.step_id, "attempts.too_many", f"it is at attempt {step.attempt} of {most}")
     for step_id, told in subject.of_step.items():
         tried = 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def fired_edges(subject: Subject) -> None:
     for step in subject.steps.values():
-        if not step.fired:
+        if not step.fired or step.seq <= subject.migrated_at:
             continue
         if step.status is not StepStatus.COMPLETED:
             message = f"edges of it fired ({_listed(step)}), though it is {step.status.value}"

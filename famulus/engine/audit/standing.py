@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Final
 
-from famulus.engine.audit.subject import FORKED, RETRY_REQUESTED
+from famulus.engine.audit.outcomes import PROGRESS
+from famulus.engine.audit.subject import FORKED, MIGRATED, RETRY_REQUESTED
 from famulus.engine.loader import state_of
 from famulus.flow.deciding import Deciding
 from famulus.flow.status import RUN_ENDED, RunStatus
@@ -20,7 +21,12 @@ BEGINNINGS: Final = frozenset({"run.started", "run.scheduled", FORKED})
 GOES_ON: Final = frozenset({RETRY_REQUESTED, "run.rerun_requested"})
 """What operators ask for, and what a run that has ended lives again by."""
 _START: Final = TimerKey(TimerKind.START, StepId(""))
-_NEWS_AFTER_THE_END: Final = frozenset({"run.start_refused", "command.refused"})
+_OF_A_LIVE_RUN: Final = (
+    PROGRESS
+    | ENDS.keys()
+    | {"join.deadline_passed", "signal.received", "run.paused", "run.unpaused", "run.compensating", MIGRATED}
+)
+"""Other events may be news of a run that has ended, now or in a later version."""
 
 
 def nothing_is_live_after_the_end(subject: Subject) -> None:
@@ -78,7 +84,7 @@ def events_of_the_run(subject: Subject) -> None:
                 "a run begins otherwise" if place == 0 else "a run begins once"
             )
             subject.deviates(None, "run.begins", message)
-        if ended is not None and event.type not in _NEWS_AFTER_THE_END | GOES_ON:
+        if ended is not None and event.type in _OF_A_LIVE_RUN:
             message = f"event {event.seq} is {event.type}, though the run had ended ({ended}) and nobody let it go on"
             subject.deviates(event.step_id, "run.after_the_end", message)
         if event.type in GOES_ON:

@@ -51,7 +51,7 @@ class _Trace:
 def starts(subject: Subject) -> None:
     if subject.state is None:
         return
-    traces = [trace for trace in _traces(subject) if subject.is_own(trace.seq)]
+    traces = [trace for trace in _traces(subject) if subject.is_by_blueprint(trace.seq)]
     if subject.retries:
         _something_led_to_each(subject, traces)
         return

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RETRY_REQUESTED: Final = "step.retry_requested"
 FORKED: Final = "run.forked"
+MIGRATED: Final = "run.migrated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Subject:
     """How often an operator has asked for steps to be tried again."""
     inherited_before: int = -1
     """Rows before this place in the order of the run were taken over by a fork, without their events."""
+    migrated_at: int = -1
+    """Where the run went over to the present version of its blueprint; what was recorded before followed another."""
     state: RunState | None = None
     """What the rows come to; ``None`` if that cannot be said."""
     found: list[Deviation] = field(default_factory=list)
@@ -71,6 +74,10 @@ class Subject:
     def is_own(self, seq: int) -> bool:
         """Whether what was recorded there is this run's own, and not taken over from another one."""
         return seq >= self.inherited_before
+
+    def is_by_blueprint(self, seq: int) -> bool:
+        """Whether the run itself recorded it there, and by the blueprint that it has now."""
+        return self.is_own(seq) and seq > self.migrated_at
 
     def deviates(self, step_id: StepId | None, code: str, message: str) -> None:
         self.found.append(Deviation(self.run_id, step_id, code, message))
@@ -128,6 +135,8 @@ def _read_events(subject: Subject, events: Sequence[EventRow]) -> None:
             subject.retries += 1
         if told.type == FORKED:
             subject.inherited_before = told.seq
+        if told.type == MIGRATED:
+            subject.migrated_at = told.seq
     subject.of_step = dict(of_step)
 
 

@@ -343,6 +343,10 @@ def test_events_after_the_end_are_found_unless_somebody_let_the_run_go_on() -> N
     assert chain().told("command.refused", command="cancel").found == set()
 
 
+def test_events_that_a_later_version_tells_of_a_run_that_has_ended_are_not_found() -> None:
+    assert chain().told("run.praised", by="me").found == set()
+
+
 def test_an_end_that_only_the_head_or_only_the_events_know_of_is_found() -> None:
     run = chain()
 
@@ -469,6 +473,17 @@ def test_where_steps_were_tried_again_it_is_still_found_that_nothing_led_to_a_st
     found = exchanged(run, "a", "b").found
 
     assert ("b", "step.not_enabled") in found
+
+
+def test_what_was_recorded_by_another_version_of_the_blueprint_is_not_judged_by_this_one() -> None:
+    run = exchanged(waiting_behind(), "a", "b").with_step("a", fired=(0, 0), attempt=1)
+    assert {code for _, code in run.found} == {"step.not_enabled", "edge.twice"}
+
+    assert run.told("run.migrated", from_version="1", to_version="2").found == set()
+
+
+def waiting_behind() -> Book:
+    return book(played({"a": "x", "b": "x", "w": "wait"}, ("a", "b"), ("b", "w"), functions={"x": x}))
 
 
 # -- items -------------------------------------------------------------------------------------------------------------
