@@ -64,12 +64,13 @@ def worker_settings(
         "consumer_metadata_max_age_ms": 10_000,  # how long a new topic or partition stays unseen
         "producer_acks": -1,
         "producer_linger": linger_seconds,
-        "producer_request_timeout": 60.0,
+        # Also how long a record waits for a broker that is away. What fails is sent again by who had sent it.
+        "producer_request_timeout": 20.0,
         "topic_disable_leader": True,  # no topic for the election of a leader: owners of partitions do the work
-        "web_router_enabled": False,
         # What a topic or table of somebody says nothing of: `pickle` would run whatever comes.
         "key_serializer": "raw",
         "value_serializer": "json",
+        "web_router_enabled": False,
         "web_tables_enabled": False,
     }
 
