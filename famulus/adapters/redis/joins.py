@@ -10,15 +10,12 @@ import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
-from famulus.adapters.redis.circuit import FIRST_PROBE_SECONDS, Circuit
+from famulus.adapters.redis.circuit import FIRST_PROBE_SECONDS
+from famulus.adapters.redis.server import SERVER_ERRORS, TIMEOUT_SECONDS, Server, script
 from famulus.errors import JoinsUnavailableError
 from famulus.flow.arrivals import Arrivals
 
@@ -32,17 +29,11 @@ log = logging.getLogger(__name__)
 
 TTL_SECONDS: Final = 7 * 24 * 3600.0
 """How long a join outlives its last arrival. One that expired too early is refilled from rows."""
-TIMEOUT_SECONDS: Final = 0.5
-CONNECTIONS: Final = 4
-HEALTH_CHECK_SECONDS: Final = 30
 PIPELINE_LIMIT: Final = 500
 """Scripts in one pipeline: bounds how long others wait for the server."""
-RESP_PROTOCOL: Final = 2
-"""Redis, Valkey and the proxies before them all speak it; three numbers need nothing newer."""
 
 _ADD: Final = "add"
 _REPLACE: Final = "replace"
-_SERVER_ERRORS: Final = (RedisError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +56,17 @@ class RedisJoins:
         timeout_seconds: float = TIMEOUT_SECONDS,
         first_probe_seconds: float = FIRST_PROBE_SECONDS,
     ) -> None:
-        """`redis://`, `rediss://` (TLS) and `unix://` URLs; a password in it is never logged."""
         self._namespace = namespace
         self._ttl_ms = str(int(ttl_seconds * 1000))
-        pool = BlockingConnectionPool.from_url(
+        self._server = Server(
             url,
-            protocol=RESP_PROTOCOL,
-            max_connections=CONNECTIONS,
-            timeout=timeout_seconds,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            health_check_interval=HEALTH_CHECK_SECONDS,
-            # Once more, at once: an idle connection may have been cut by a server that has restarted since.
-            retry=Retry(NoBackoff(), 1),
+            timeout_seconds=timeout_seconds,
+            first_probe_seconds=first_probe_seconds,
+            went=_say_that_it_went,
+            came_back=_say_that_it_came_back,
         )
-        self._redis = Redis.from_pool(pool)
-        self._script = files(__package__).joinpath("arrive.lua").read_text(encoding="utf-8")
+        self._script = script("arrive.lua")
         self._script_digest = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
-        self._circuit = Circuit(self._answers, first_probe_seconds=first_probe_seconds)
         self._asked: list[_Asked] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -93,27 +77,26 @@ class RedisJoins:
         await self._ask(key, _REPLACE, arrivals)
 
     async def forget(self, run_id: RunId, step_ids: Sequence[StepId]) -> None:
-        if self._circuit.is_open or not step_ids:
+        if self._server.is_away or not step_ids:
             return
         try:
-            await self._redis.unlink(*(self._name(run_id, step_id) for step_id in step_ids))
-        except _SERVER_ERRORS as error:
-            self._open_circuit(error)
+            await self._server.redis.unlink(*(self._name(run_id, step_id) for step_id in step_ids))
+        except SERVER_ERRORS as error:
+            self._server.give_up(error)
 
     async def close(self) -> None:
         """Let what is under way end, and close the connections."""
         if self._asking is not None:
             await self._asking
-        await self._circuit.stop()
-        await self._redis.aclose(close_connection_pool=True)
+        await self._server.close()
 
     # -- one pipeline at a time ------------------------------------------------------------------------------------
 
     async def _ask(self, key: JoinKey, mode: str, arrivals: Mapping[NodeId, str]) -> Arrivals:
-        if self._circuit.is_open:
+        if self._server.is_away:
             raise JoinsUnavailableError(
                 "Redis is away; joins are counted from rows until it answers again",
-                retry_after=self._circuit.retry_after,
+                retry_after=self._server.retry_after,
             )
         pairs: list[str] = [text for node_id, kind in arrivals.items() for text in (node_id, kind)]
         arguments = (self._name(key.run_id, key.step_id), self._ttl_ms, mode, *pairs)
@@ -136,7 +119,7 @@ class RedisJoins:
         try:
             answers = await self._call_script(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be answered
-            self._open_circuit(error)
+            self._server.give_up(error)
             # Those that came meanwhile would only wait for the same failure.
             batch, self._asked = batch + self._asked, []
             answers = [error] * len(batch)
@@ -149,7 +132,7 @@ class RedisJoins:
         unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
             # The server is new, or was restarted or flushed. The script is safe to repeat.
-            await self._redis.script_load(self._script)
+            await self._server.redis.script_load(self._script)
             again = await self._pipeline([batch[at] for at in unknown])
             for at, answer in zip(unknown, again, strict=True):
                 answers[at] = answer
@@ -157,7 +140,7 @@ class RedisJoins:
 
     async def _pipeline(self, batch: list[_Asked]) -> list[Any]:
         # Not `register_script`: in a pipeline it asks each time, with a round trip, whether the server has the script.
-        async with self._redis.pipeline(transaction=False) as pipeline:
+        async with self._server.redis.pipeline(transaction=False) as pipeline:
             for asked in batch:
                 pipeline.evalsha(self._script_digest, 1, *asked.arguments)
             return await pipeline.execute(raise_on_error=False)
@@ -166,20 +149,13 @@ class RedisJoins:
         # The braces make the run the hash tag: in a cluster, all joins of a run lie on one server.
         return f"famulus:{self._namespace}:{{{run_id}}}:join:{step_id}"
 
-    # -- while the server is away ----------------------------------------------------------------------------------
 
-    def _open_circuit(self, error: Exception) -> None:
-        if not self._circuit.is_open:
-            log.warning("Redis is away, joins are counted from rows: %s", error, extra={"action": "joins_unavailable"})
-        self._circuit.open()
+def _say_that_it_went(error: Exception) -> None:
+    log.warning("Redis is away, joins are counted from rows: %s", error, extra={"action": "joins_unavailable"})
 
-    async def _answers(self) -> bool:
-        try:
-            await self._redis.ping()
-        except _SERVER_ERRORS:
-            return False
-        log.info("Redis answers again", extra={"action": "joins_available"})
-        return True
+
+def _say_that_it_came_back() -> None:
+    log.info("Redis answers again", extra={"action": "joins_available"})
 
 
 def _settle(future: asyncio.Future[Arrivals], answer: Any) -> None:

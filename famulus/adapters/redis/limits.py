@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from famulus.adapters.redis.circuit import FIRST_PROBE_SECONDS, Circuit
+from famulus.adapters.redis.circuit import FIRST_PROBE_SECONDS
+from famulus.adapters.redis.server import SERVER_ERRORS, TIMEOUT_SECONDS, Server, script
 from famulus.errors import LimitsUnavailableError
 from famulus.flow.turns import LEASE_SECONDS, LOOK_AGAIN_SECONDS
 
@@ -27,12 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS: Final = 0.5
-CONNECTIONS: Final = 4
-HEALTH_CHECK_SECONDS: Final = 30
-RESP_PROTOCOL: Final = 2
 _MICRO: Final = 1_000_000
-_SERVER_ERRORS: Final = (RedisError, OSError, TimeoutError)
 
 
 class RedisLimits:
@@ -49,20 +39,15 @@ class RedisLimits:
     ) -> None:
         self._namespace = namespace
         self._lease = round(lease_seconds * _MICRO)
-        pool = BlockingConnectionPool.from_url(
+        self._server = Server(
             url,
-            protocol=RESP_PROTOCOL,
-            max_connections=CONNECTIONS,
-            timeout=timeout_seconds,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            health_check_interval=HEALTH_CHECK_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # an idle connection may have been cut by a server that has restarted since
+            timeout_seconds=timeout_seconds,
+            first_probe_seconds=first_probe_seconds,
+            went=_say_that_it_went,
+            came_back=_say_that_it_came_back,
         )
-        self._redis = Redis.from_pool(pool)
-        self._take = self._redis.register_script(_script("take_turn.lua"))
-        self._renew = self._redis.register_script(_script("renew_turns.lua"))
-        self._circuit = Circuit(self._answers, first_probe_seconds=first_probe_seconds)
+        self._take = self._server.redis.register_script(script("take_turn.lua"))
+        self._renew = self._server.redis.register_script(script("renew_turns.lua"))
 
     async def take(self, limit: Limit, lease: str) -> float:
         interval = limit.interval * _MICRO
@@ -85,38 +70,37 @@ class RedisLimits:
             await self._ask(self._renew(keys=self._keys(name)[:1], args=(self._lease, *those)))
 
     async def give_back(self, name: str, lease: str) -> None:
-        if self._circuit.is_open:
+        if self._server.is_away:
             return
         try:
-            await self._redis.zrem(self._keys(name)[0], lease)
-        except _SERVER_ERRORS as error:
-            self._open_circuit(error)
+            await self._server.redis.zrem(self._keys(name)[0], lease)
+        except SERVER_ERRORS as error:
+            self._server.give_up(error)
 
     async def leases(self, name: str) -> list[str] | None:
         """Who has a turn of the implementation now, for those who look. Never raises; ``None``: it cannot be known."""
-        if self._circuit.is_open:
+        if self._server.is_away:
             return None
         try:
-            seconds, micros = await self._redis.time()
+            seconds, micros = await self._server.redis.time()
             now = seconds * _MICRO + micros
-            held: Any = await self._redis.zrangebyscore(self._keys(name)[0], f"({now}", "+inf")
-        except _SERVER_ERRORS as error:
-            self._open_circuit(error)
+            held: Any = await self._server.redis.zrangebyscore(self._keys(name)[0], f"({now}", "+inf")
+        except SERVER_ERRORS as error:
+            self._server.give_up(error)
             return None
         return [lease.decode(errors="replace") for lease in held]
 
     async def close(self) -> None:
-        await self._circuit.stop()
-        await self._redis.aclose(close_connection_pool=True)
+        await self._server.close()
 
     async def _ask(self, asking: Awaitable[Any]) -> Any:
-        if self._circuit.is_open:
+        if self._server.is_away:
             asking.close()  # type: ignore[attr-defined]  # a coroutine that is not started
-            raise LimitsUnavailableError("Redis is away", retry_after=self._circuit.retry_after)
+            raise LimitsUnavailableError("Redis is away", retry_after=self._server.retry_after)
         try:
             return await asking
-        except _SERVER_ERRORS as error:
-            self._open_circuit(error)
+        except SERVER_ERRORS as error:
+            self._server.give_up(error)
             raise LimitsUnavailableError(f"Redis did not answer: {error}") from error
 
     def _keys(self, name: str) -> list[str]:
@@ -124,19 +108,10 @@ class RedisLimits:
         start = f"famulus:{self._namespace}:{{{name}}}"
         return [f"{start}:turns", f"{start}:rate"]
 
-    def _open_circuit(self, error: Exception) -> None:
-        if not self._circuit.is_open:
-            log.warning("Redis is away: %s", error, extra={"action": "limits_unavailable"})
-        self._circuit.open()
 
-    async def _answers(self) -> bool:
-        try:
-            await self._redis.ping()
-        except _SERVER_ERRORS:
-            return False
-        log.info("Redis answers again", extra={"action": "limits_available"})
-        return True
+def _say_that_it_went(error: Exception) -> None:
+    log.warning("Redis is away: %s", error, extra={"action": "limits_unavailable"})
 
 
-def _script(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+def _say_that_it_came_back() -> None:
+    log.info("Redis answers again", extra={"action": "limits_available"})

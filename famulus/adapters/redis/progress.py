@@ -6,12 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from famulus.adapters.redis.circuit import FIRST_PROBE_SECONDS, Circuit
+from famulus.adapters.redis.circuit import FIRST_PROBE_SECONDS
+from famulus.adapters.redis.server import SERVER_ERRORS, TIMEOUT_SECONDS, Server
 from famulus.ids import StepId
 from famulus.ports import Progress
 
@@ -23,10 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TTL_SECONDS: Final = 24 * 3600
-TIMEOUT_SECONDS: Final = 0.5
 CONNECTIONS: Final = 2
-RESP_PROTOCOL: Final = 2
-_SERVER_ERRORS: Final = (RedisError, OSError, TimeoutError)
 
 
 class RedisProgressBoard:
@@ -43,59 +37,47 @@ class RedisProgressBoard:
     ) -> None:
         self._namespace = namespace
         self._ttl_seconds = ttl_seconds
-        pool = BlockingConnectionPool.from_url(
+        self._server = Server(
             url,
-            protocol=RESP_PROTOCOL,
-            max_connections=CONNECTIONS,
-            timeout=timeout_seconds,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1),  # an idle connection may have been cut by a server that has restarted since
+            timeout_seconds=timeout_seconds,
+            first_probe_seconds=first_probe_seconds,
+            went=_say_that_it_went,
+            came_back=lambda: None,
+            connections=CONNECTIONS,
         )
-        self._redis = Redis.from_pool(pool)
-        self._circuit = Circuit(self._answers, first_probe_seconds=first_probe_seconds)
 
     async def show(self, run_id: RunId, step_id: StepId, progress: Progress) -> None:
-        if self._circuit.is_open:
+        if self._server.is_away:
             return
         key = self._key(run_id)
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
+            async with self._server.redis.pipeline(transaction=False) as pipeline:
                 pipeline.hset(key, step_id, msgspec.json.encode(progress))
                 pipeline.expire(key, self._ttl_seconds)
                 await pipeline.execute()
-        except _SERVER_ERRORS as error:
-            self._open_circuit(error)
+        except SERVER_ERRORS as error:
+            self._server.give_up(error)
 
     async def of(self, run_id: RunId) -> Mapping[StepId, Progress]:
-        if self._circuit.is_open:
+        if self._server.is_away:
             return {}
         try:
-            found: dict[bytes, bytes] = await self._redis.hgetall(self._key(run_id))  # type: ignore[assignment]  # nothing is decoded
+            found: dict[bytes, bytes] = await self._server.redis.hgetall(self._key(run_id))  # type: ignore[assignment]  # nothing is decoded
             return {
                 StepId(step_id.decode()): msgspec.json.decode(value, type=Progress) for step_id, value in found.items()
             }
-        except _SERVER_ERRORS as error:
-            self._open_circuit(error)
+        except SERVER_ERRORS as error:
+            self._server.give_up(error)
         except (msgspec.MsgspecError, UnicodeError):
             log.warning("progress of run %s cannot be read", run_id, extra={"action": "progress_unreadable"})
         return {}
 
     async def close(self) -> None:
-        await self._circuit.stop()
-        await self._redis.aclose(close_connection_pool=True)
+        await self._server.close()
 
     def _key(self, run_id: RunId) -> str:
         return f"famulus:{self._namespace}:{{{run_id}}}:progress"
 
-    def _open_circuit(self, error: Exception) -> None:
-        if not self._circuit.is_open:
-            log.info("progress is not shown: %s", error, extra={"action": "progress_unavailable"})
-        self._circuit.open()
 
-    async def _answers(self) -> bool:
-        try:
-            await self._redis.ping()
-        except _SERVER_ERRORS:
-            return False
-        return True
+def _say_that_it_went(error: Exception) -> None:
+    log.info("progress is not shown: %s", error, extra={"action": "progress_unavailable"})
