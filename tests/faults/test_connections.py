@@ -87,7 +87,7 @@ async def test_a_server_that_is_away_for_a_minute_burns_no_attempt(rig: Rig, ser
     assert {call.attempt for call in rig.calls_of(run_ids)} == {1}
 
 
-# -- row 14: a slow Redis, at each moment -----------------------------------------------------------------------------
+# -- row 14: a slow Redis, at each moment ------------------------------------------------------------------------------
 
 
 async def test_a_slow_redis_costs_time_and_nothing_else(rig: Rig) -> None:
@@ -112,7 +112,7 @@ async def test_counts_that_redis_took_and_never_answered_fire_no_join_twice(rig:
     assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
 
 
-# -- row 15: keys that are lost, and keys that come back ----------------------------------------------------------------
+# -- row 15: keys that are lost, and keys that come back ---------------------------------------------------------------
 
 
 async def test_keys_that_come_back_from_the_past_fire_no_join_early_or_twice(rig: Rig) -> None:
@@ -133,7 +133,7 @@ async def test_keys_that_come_back_from_the_past_fire_no_join_early_or_twice(rig
         assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
 
 
-# -- row 16: Cassandra times out before or after it applies -------------------------------------------------------------
+# -- row 16: Cassandra times out before or after it applies ------------------------------------------------------------
 
 
 def writes(message: Message) -> bool:

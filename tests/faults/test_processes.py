@@ -1,0 +1,222 @@
+"""Rows 13, 21, 24, 27 and 29: what happens to the processes of workers, and to their clocks, files and versions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.faulty import RECOVERY_SECONDS, RUNS, lasts
+from support.installation import FAN_STEPS
+from support.servers import ROOT
+from support.world import eventually
+
+if TYPE_CHECKING:
+    from support.faulty import Rig
+    from support.workers import Worker
+
+pytestmark = pytest.mark.slow
+
+HOUR = 3600
+LIBFAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+EARLIER_VERSION = "b0467b1"
+"""The commit before fault tolerance was worked on: workers of it know fewer tables and fewer records."""
+
+
+# -- row 13: SIGSTOP and SIGCONT under load ----------------------------------------------------------------------------
+
+
+async def test_a_worker_that_sleeps_again_and_again_changes_nothing(own_rig: Rig) -> None:
+    """Each time long enough to lose its partitions, and to write late when it wakes up."""
+    first, second = await own_rig.start_workers(2)
+    run_ids = []
+    for worker in (first, second, first):
+        run_ids += await own_rig.half_way(RUNS // 2)
+        worker.send(signal.SIGSTOP)
+        await lasts(8.0)
+        worker.send(signal.SIGCONT)
+
+    await own_rig.recovers(run_ids)
+
+
+# -- row 21: workers come and go ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(40, marks=pytest.mark.long)])
+async def test_runs_go_on_while_workers_come_and_go(own_rig: Rig, rounds: int) -> None:
+    await own_rig.start_workers(1)
+    run_ids: list[str] = []
+    for number in range(rounds):
+        run_ids += await own_rig.installation.start_runs(RUNS // 2)
+        before = len(own_rig.calls_of(run_ids))
+        (guest,) = await own_rig.start_workers(1)
+        await own_rig.called(run_ids, before + 1)
+        if number % 2:
+            guest.kill()
+        else:
+            guest.send(signal.SIGTERM)
+            assert await guest.ended() == 0
+
+    await own_rig.recovers(run_ids)
+    calls = own_rig.installation.executed_twice().values()
+    assert max(calls, default=1) <= rounds, "a step is not started again for ever"
+
+
+# -- row 24: clocks ----------------------------------------------------------------------------------------------------
+
+
+def skewed(file: Path, seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock differs as the file says; its monotonic clock is left alone."""
+    assert LIBFAKETIME is not None
+    file.write_text(f"{seconds:+d}")
+    return {
+        "LD_PRELOAD": str(LIBFAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+@pytest.mark.skipif(LIBFAKETIME is None, reason="the package libfaketime is not installed")
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+async def test_a_worker_whose_clock_is_an_hour_off_loses_nothing(own_rig: Rig, tmp_path: Path, seconds: int) -> None:
+    """It dies half way, so the other one writes over what it left; and its clock jumps the other way before that."""
+    clock = tmp_path / "clock"
+    (right,) = await own_rig.start_workers(1)
+    wrong = own_rig.installation.start_worker(**own_rig.environment, **skewed(clock, seconds))
+    await wrong.ready()
+    run_ids = await own_rig.half_way()
+    await eventually(lambda: {right.pid, wrong.pid} <= {call.pid for call in own_rig.calls_of(run_ids)}, every=0.05)
+
+    clock.write_text(f"{-seconds:+d}")
+    run_ids += await own_rig.half_way()
+    wrong.kill()
+
+    await own_rig.recovers(run_ids)
+
+
+# -- row 27: signals, file handles, disks ------------------------------------------------------------------------------
+
+
+async def gated(rig: Rig) -> list[str]:
+    """Runs with a step that is at work until the gate opens."""
+    run_ids = await rig.installation.start_runs(4, "gated")
+    await eventually(
+        lambda: {call.run_id for call in rig.calls_of(run_ids) if call.step_id == "closed"} == set(run_ids),
+        within=30,
+        every=0.05,
+    )
+    return run_ids
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT)])
+async def test_a_worker_that_is_told_to_end_ends_in_time_and_leaves_the_rest_to_the_next(
+    own_rig: Rig, signals: tuple[signal.Signals, ...]
+) -> None:
+    (worker,) = await own_rig.start_workers(1, FAMULUS_DRAIN_SECONDS="3")
+    run_ids = await gated(own_rig)
+
+    for number in signals:
+        worker.send(number)
+        await lasts(0.5)
+    began = time.monotonic()
+    await worker.ended(within=20)
+
+    assert time.monotonic() - began < 15
+    own_rig.installation.open_gate()
+    await own_rig.start_workers(1)
+    async with own_rig.installation.records() as auditor:
+        await auditor.ended(run_ids, within=RECOVERY_SECONDS)
+        await auditor.all_agrees()
+    assert set(own_rig.installation.executed_twice().values()) <= {2}
+
+
+async def test_a_worker_without_file_handles_goes_on_with_what_it_has(own_rig: Rig) -> None:
+    (worker,) = await own_rig.start_workers(1)
+    await own_rig.recovers(await own_rig.installation.start_runs(RUNS))
+    least, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+
+    open_now = len(list(Path(f"/proc/{worker.pid}/fd").iterdir()))
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_now, most))
+    run_ids = await own_rig.half_way()
+    own_rig.kafka.reset()
+    own_rig.redis.reset()
+    await lasts(3.0)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (least, most))
+
+    await own_rig.recovers(run_ids)
+
+
+@pytest.mark.embedded
+async def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room(
+    embedded_servers: dict[str, str], tmp_path: Path
+) -> None:
+    """No file of the worker may grow beyond what SQLite's has, so every commit fails for some seconds."""
+    from support.faulty import open_rig  # noqa: PLC0415  # this test alone has no stack to choose
+
+    async with open_rig(embedded_servers, tmp_path) as rig:
+        (worker,) = await rig.start_workers(1)
+        await rig.recovers(await rig.installation.start_runs(RUNS))
+        written = [file.stat().st_size for file in rig.installation.folder.glob("famulus.db*")]
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (max(written), resource.RLIM_INFINITY))
+
+        run_ids = await rig.installation.start_runs(20 * RUNS)
+        await lasts(5.0)
+        assert await rig.installation.unfinished(run_ids) > 0, "the disk was not full"
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+        await rig.recovers(run_ids, within=2 * RECOVERY_SECONDS)
+
+
+# -- row 29: workers of two versions -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A checkout of the earlier version."""
+    git = shutil.which("git")
+    if (
+        git is None
+        or subprocess.run(
+            [git, "cat-file", "-e", EARLIER_VERSION], cwd=ROOT, check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip(f"the history of this checkout does not reach back to {EARLIER_VERSION}")
+    folder = tmp_path / "earlier"
+    folder.mkdir()
+    archive = subprocess.run([git, "archive", EARLIER_VERSION], cwd=ROOT, check=True, capture_output=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+    return folder
+
+
+async def test_workers_of_two_versions_share_the_runs_and_one_replaces_the_other(own_rig: Rig, earlier: Path) -> None:
+    """As in a rolling deployment: the tables are migrated first, then workers are replaced one after the other."""
+    old = own_rig.installation.start_worker(
+        **own_rig.environment, PYTHONPATH=os.pathsep.join([str(earlier), str(earlier / "tests")])
+    )
+    await old.ready()
+    run_ids = await own_rig.half_way()
+
+    (new,) = await own_rig.start_workers(1)
+    run_ids += await own_rig.half_way()
+    await own_rig.called(run_ids, len(run_ids) * len(FAN_STEPS) // 2)
+    await both_work(own_rig, old, new)
+    old.send(signal.SIGTERM)
+
+    assert await old.ended() == 0
+    await own_rig.recovers(run_ids)
+
+
+async def both_work(rig: Rig, *workers: Worker) -> None:
+    async with asyncio.timeout(RECOVERY_SECONDS):
+        while not {worker.pid for worker in workers} <= {call.pid for call in rig.installation.executions()}:
+            await rig.installation.start_runs(5)
+            await asyncio.sleep(0.5)
