@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from famulus.adapters.kafka.bus import KafkaBus, open_producer
 from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
-from famulus.errors import BusUnavailableError, OutputError, SettingsError
+from famulus.errors import BusUnavailableError, InputError, OutputError, SettingsError
 from famulus.ids import RunId
 from famulus.ports import Record
 
@@ -91,10 +91,23 @@ async def test_an_item_goes_to_the_partition_of_its_key_or_beyond_it(topics: Top
     assert (arrived.key, arrived.value) == (b"run-1/7", b"item")
 
 
+async def test_a_record_goes_again_to_the_topic_that_it_came_from_with_its_headers(topics: Topics) -> None:
+    home = topics.bus.partition_of(RunId("run-1"))
+    headers = (("trace", b"\x00\xff"), ("nothing", None))
+
+    await (await topics.bus.send_again(topics.jobs, b"run-1", b"\xff", headers))
+
+    arrived = await topics.first(topics.jobs, partition=home)
+    assert (arrived.key, arrived.value, arrived.headers) == (b"run-1", b"\xff", headers)
+    assert topics.bus.partitions == 5
+    with pytest.raises(InputError, match="payments"):
+        await topics.bus.send_again("payments", b"k", b"v", ())
+
+
 async def test_a_dead_letter_keeps_the_record_and_says_why(topics: Topics) -> None:
     headers = (("a", b"1"), ("a", b"2"), ("nothing", None))
 
-    await (await topics.bus.send_dead_letter(poison(headers=headers), code="not_json", reason="no"))
+    await (await topics.bus.send_dead_letter(poison(headers=headers, timestamp=12.5), code="not_json", reason="no"))
 
     letter = await topics.first(topics.dead_letters)
     assert (letter.key, letter.value) == (b"k", b"{")
@@ -103,6 +116,7 @@ async def test_a_dead_letter_keeps_the_record_and_says_why(topics: Topics) -> No
         ("famulus-error-code", b"not_json"),
         ("famulus-error", b"no"),
         ("famulus-source", b"jobs/3/7"),
+        ("famulus-source-time", b"12.5"),
     )
 
 

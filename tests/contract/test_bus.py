@@ -9,6 +9,7 @@ import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2
 
 from famulus.adapters.memory import MemoryBus
+from famulus.errors import InputError
 from famulus.ids import RunId
 from famulus.ports import Record
 
@@ -83,6 +84,23 @@ async def test_a_dead_letter_keeps_the_record_as_it_was(bus: MemoryBus) -> None:
     (letter,) = bus.dead_letters
     assert letter.record == poison
     assert (letter.code, letter.reason) == ("not_json", "byte 0xff")
+
+
+async def test_a_record_goes_again_to_the_topic_that_it_came_from_with_its_headers(bus: MemoryBus) -> None:
+    headers = [("trace", b"\x00"), ("none", None)]
+
+    await (await bus.send_again("jobs", b"run-1", b"\xff", headers))
+    await (await bus.send_again("items", None, None, ()))
+
+    (job,) = bus.jobs[bus.partition_of(RunId("run-1"))]
+    assert (job.key, job.value, list(job.headers)) == (b"run-1", b"\xff", headers)
+    assert sum(len(records) for records in bus.items) == 1
+    assert bus.partitions == 4
+
+
+async def test_nothing_is_sent_again_to_a_topic_that_is_not_for_jobs_or_items(bus: MemoryBus) -> None:
+    with pytest.raises(InputError, match="payments"):
+        await bus.send_again("payments", b"k", b"v", ())
 
 
 async def test_a_rewound_partition_delivers_again(bus: MemoryBus) -> None:
