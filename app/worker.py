@@ -251,6 +251,7 @@ class FamulusApp(faust.App):
         self.engine.assigned(tp.partition for tp in assigned if tp.topic == jobs)
 
     async def _hand_over(self, *_: object, **_signal: Any) -> None:
+        await self.engine.say_alive()
         self.engine.revoked()
 
     async def let_steps_end(self) -> None:
@@ -259,7 +260,10 @@ class FamulusApp(faust.App):
             return
         self.engine.start_no_more()
         grace = self.settings.drain_seconds
-        await asyncio.gather(self.engine.steps.attempts.wait(grace), self.engine.items.attempts.wait(grace))
+        try:
+            await asyncio.gather(self.engine.steps.attempts.wait(grace), self.engine.items.attempts.wait(grace))
+        finally:
+            await self.engine.say_alive()
 
     async def _drain(self, *_: object, **_signal: Any) -> None:
         if not self.is_running:
@@ -271,6 +275,7 @@ class FamulusApp(faust.App):
             asyncio.gather(self.intake.drain(grace), self.item_intake.drain(grace), self.letter_intake.drain(grace)),
             asyncio.gather(steps.wait(grace), items.wait(grace)),
         )
+        await self.engine.say_alive()
         log.info(
             "drained",
             extra={
@@ -315,6 +320,8 @@ def engine_options(settings: Settings) -> EngineOptions:
         announce_seconds=settings.announce_seconds,
         starts_at_once=settings.starts,
         handover_seconds=settings.handover_seconds,
+        crash_budget=settings.crash_budget,
+        quarantine_seconds=settings.quarantine_seconds,
         max_subflow_depth=settings.max_subflow_depth,
         steps_of_run=settings.max_steps,
         rounds_of_loop=settings.max_rounds,

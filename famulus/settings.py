@@ -119,6 +119,12 @@ class Settings(BaseSettings):
     item_patience_seconds: float = Field(
         60.0, gt=0, description="an item sent to other workers and not heard of for so long is sent again"
     )
+    crash_budget: int = Field(
+        3, ge=1, description="a step that ended its process so often, running alone in quarantine, is parked"
+    )
+    quarantine_seconds: float = Field(
+        30.0, gt=0, description="a step in quarantine that has run so long lets the next one have its turn"
+    )
     max_subflow_depth: int = Field(16, ge=0, description="how deep child runs may be nested")
     reconcile_seconds: float = Field(15.0, gt=0, description="how often open runs are looked after")
     timer_in_memory_seconds: float = Field(

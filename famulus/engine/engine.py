@@ -38,6 +38,7 @@ from famulus.engine.records import (
     parse_job,
     parse_redeemed,
 )
+from famulus.engine.quarantine import Inheriting, Quarantine
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
@@ -153,6 +154,10 @@ class EngineOptions:
     """Runs are loaded so long before something of them is due, or as long as they stay in memory if that is less."""
     timer_poll_seconds: float = 1.0
     """How often is looked for such runs."""
+    crash_budget: int = 3
+    """A step that has ended its process so often, while it ran alone in quarantine, is parked."""
+    quarantine_seconds: float = 30.0
+    """A step in quarantine that has run so long lets the next one have its turn."""
     max_subflow_depth: int = 16
     """How deep child runs may be nested."""
     hook_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
@@ -263,6 +268,9 @@ class Engine:
             ),
             counts=self.counts,
         )
+        self.quarantine = Quarantine(
+            clock=ports.clock, probation_seconds=options.quarantine_seconds, counts=self.counts
+        )
         self.steps = StepRunner(
             self.runs,
             self.executor,
@@ -270,8 +278,12 @@ class Engine:
             clock=ports.clock,
             worker=options.worker,
             taken_seconds=options.taken_seconds,
+            quarantine=self.quarantine,
             counts=self.counts,
         )
+        self.runs.inherit = Inheriting(
+            registry, ports.clock, crash_budget=options.crash_budget, attempts=self.steps.attempts
+        ).inherit
         self.lending = Lending(self.runs, self.desk, ports.clock, counts=self.counts)
         self.recovery = Recovery(
             self.runs,
@@ -330,6 +342,10 @@ class Engine:
         """
         await self.recovery.look_after_open_runs()
         await self.lending.ask_around()
+
+    async def say_alive(self) -> None:
+        """What runs in quarantine does not count as a crash of this worker when it goes elsewhere. Before `revoked`."""
+        await self.quarantine.give_up()
 
     def revoked(self) -> None:
         """Nothing is this worker's until the next assignment. Attempts go on; what they report waits for it."""

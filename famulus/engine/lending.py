@@ -83,5 +83,5 @@ def _parked(session: Session) -> Iterator[tuple[StepState, str]]:
     if run.status is RunStatus.PAUSED or run.status in RUN_ENDED:
         return
     for step in list(run.steps.values()):
-        if step.status is StepStatus.PARKED:
+        if step.status is StepStatus.PARKED and step.suspicion is None:
             yield step, task_of(run, step).uses

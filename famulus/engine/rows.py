@@ -16,6 +16,7 @@ from famulus.flow.facts import ErrorInfo
 from famulus.flow.rebuild import ContextWrite
 from famulus.flow.state import Ending, StepState
 from famulus.flow.status import RunStatus, StepStatus
+from famulus.flow.suspicion import Suspicion
 from famulus.flow.waiting import ForChild, ForSignal, ForTimer, ForWebhook, WaitingFor
 from famulus.ids import Stamp
 from famulus.ports import ContextRow, RunHead, StepRow
@@ -40,9 +41,10 @@ class StepExtra(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Its fields."""
     wake_at: float | None = None
     since: int | None = None
+    suspicion: Suspicion | None = None
 
 
-_NOTHING: Final = (None,) * 5
+_NOTHING: Final = (None,) * 6
 NO_EXTRA: Final = StepExtra()
 _WAITING_FOR: Final[Mapping[str, type[WaitingFor]]] = {
     kind.__name__: kind for kind in (ForTimer, ForSignal, ForWebhook, ForChild)
@@ -166,13 +168,14 @@ def step_state(row: StepRow) -> StepState:
         waiting_for=None if extra.waiting_for is None else _WAITING_FOR[extra.waiting_for](**_known(extra)),
         wake_at=extra.wake_at,
         since=extra.since,
+        suspicion=extra.suspicion,
     )
 
 
 def extra_of(step: StepState) -> bytes | None:
     """What only some steps have, as JSON; ``None`` where it is nothing, so that ordinary steps cost nothing."""
     waiting_for = step.waiting_for
-    only_some_have = (waiting_for, step.first_started_at, step.item, step.batch, step.wake_at)
+    only_some_have = (waiting_for, step.first_started_at, step.item, step.batch, step.wake_at, step.suspicion)
     if only_some_have == _NOTHING and not step.blocked:
         return None  # said at once, for this holds of nearly every step
     extra = StepExtra(
@@ -184,6 +187,7 @@ def extra_of(step: StepState) -> bytes | None:
         details={} if waiting_for is None else asdict(waiting_for),
         wake_at=step.wake_at,
         since=step.since,
+        suspicion=step.suspicion,
     )
     return None if extra == NO_EXTRA else msgspec.json.encode(extra)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -29,7 +29,7 @@ from famulus.flow.limits import RunLimits
 from famulus.flow.state import RunState
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.flow.tasks import task_of
-from famulus.ids import RunId, Stamp
+from famulus.ids import RunId, Stamp, epoch_of
 from famulus.ports import RunBirth, RunRows
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Runs:
         self._ended: OrderedDict[RunId, None] = OrderedDict()
         self._asleep: OrderedDict[RunId, Stamp] = OrderedDict()
         """Runs that went to sleep here lately, with the stamps of their last batches."""
+        self.inherit: Callable[[Session], Awaitable[None]] | None = None
+        """What is done with a run of an earlier owner before anything of it starts."""
         self._expected: dict[RunId, float] = {}
         """Runs whose start has come, and is not carried out yet: when it was tried last."""
 
@@ -396,6 +398,8 @@ class Runs:
             self._remember_ended(run_id)
             self._services.owner.found_ended(session, rows)
             return session
+        if rows.head.stamp and epoch_of(rows.head.stamp) != tenure.epoch and self.inherit is not None:
+            await self.inherit(session)
         self._sessions[run_id] = session
         self._counts["loaded"] += 1
         try:
@@ -414,7 +418,7 @@ class Runs:
         """
         run, now = session.run, self._services.clock.now()
         for step in list(run.steps.values()):
-            if step.status is not StepStatus.PARKED:
+            if step.status is not StepStatus.PARKED or step.suspicion is not None:
                 continue
             if task_of(run, step).uses in self._implementations or is_spread(run, step):
                 await session.report(StepUnparked(step_id=step.step_id, at=now))

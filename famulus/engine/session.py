@@ -140,6 +140,14 @@ class Session:
         await self._commit(batch)
         self._note_durable(batch)
 
+    async def inherit(self, fact: Fact) -> None:
+        """Record what is to be recorded of a run before anything of it starts here, or anybody else finds it."""
+        batch = Batch()
+        batch.add(self._decided(fact))
+        if batch.has_rows:
+            await self._commit(batch)
+            self._note_durable(batch)
+
     async def resume(self) -> None:
         """Set going what is due of a run that was just loaded; returns when its hints are on the topic again."""
         now = self.services.clock.now()

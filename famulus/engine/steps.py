@@ -10,6 +10,7 @@ from functools import partial
 from famulus.engine.attempts import Attempts
 from famulus.engine.backoff import Backoff
 from famulus.engine.execution import Executor
+from famulus.engine.quarantine import Quarantine
 from famulus.engine.runs import Runs
 from famulus.engine.session import Session
 from famulus.engine.spreading import ItemDesk
@@ -36,6 +37,7 @@ class StepRunner:
         clock: Clock,
         worker: str,
         taken_seconds: float,
+        quarantine: Quarantine,
         counts: Counter[str],
     ) -> None:
         self.attempts = Attempts()
@@ -45,6 +47,7 @@ class StepRunner:
         self._clock = clock
         self._worker = worker
         self._taken_seconds = taken_seconds
+        self._quarantine = quarantine
         self._counts = counts
         self._leaving = False
         self._reports: set[asyncio.Task[None]] = set()
@@ -84,6 +87,19 @@ class StepRunner:
         if self._items.sends(session.run, step):
             await self._items.await_outcome(session.run, step)
             return
+        if step.suspicion is not None and step.suspicion.is_suspect:
+            report = partial(self._report, run_id, partition)
+            async with self._quarantine.turn(run_id, step, epoch=session.tenure.epoch, report=report):
+                session = self._runs.live(run_id)
+                step = None if session is None else session.run.steps.get(due.step_id)
+                if session is None or step is None or step.suspicion is None or step.suspicion.marked_by is None:
+                    return  # it is not this worker's any more, and stays due
+                await self._attempt(session, partition, step)
+            return
+        await self._attempt(session, partition, step)
+
+    async def _attempt(self, session: Session, partition: int, step: StepState) -> None:
+        run_id = session.run_id
         timers: list[asyncio.TimerHandle] = []
 
         def begun() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from famulus.flow import control, outcomes, suspensions
+from famulus.flow import control, outcomes, quarantine, suspensions
 from famulus.flow import decisions as d
 from famulus.flow import facts as f
 from famulus.flow.deciding import REASON_CHARACTERS, Deciding
@@ -74,6 +74,8 @@ def _decide(on: Deciding, fact: f.Fact) -> None:  # noqa: C901, PLR0912  # a tab
             _step_parked(on, fact)
         case f.StepUnparked():
             _step_unparked(on, fact)
+        case f.StepsInherited() | f.StepQuarantined() | f.StepReleased():
+            quarantine.decide(on, fact)
         case f.JoinCounted():
             _join_counted(on, fact)
         case f.CancelRequested():
@@ -120,8 +122,8 @@ def _step_parked(on: Deciding, fact: f.StepParked) -> None:
 
 def _step_unparked(on: Deciding, fact: f.StepUnparked) -> None:
     known = on.run.steps.get(fact.step_id)
-    if known is None or known.status is not StepStatus.PARKED:
-        return
+    if known is None or known.status is not StepStatus.PARKED or known.suspicion is not None:
+        return  # one that has spent its crash budget is tried again by whoever asks for that, and by nobody else
     on.record(known, status=StepStatus.RETRYING, reason=None)
     on.event("step.unparked", on.about(known))
     on.decide(d.RunStep(known.step_id, known.node_id, known.attempt, known.item))

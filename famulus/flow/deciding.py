@@ -63,6 +63,8 @@ class Deciding:
     # -- what is recorded --------------------------------------------------------------------------------------------
 
     def record(self, known: StepState, **changes: Any) -> StepState:
+        if known.suspicion is not None and changes.get("status", StepStatus.RUNNING) is not StepStatus.RUNNING:
+            changes.setdefault("suspicion", None)  # an attempt that has come to its end has killed nobody
         step = replace(known, seq=self.run.next_seq, **changes)
         self.decide(d.RecordStep(step))
         return step

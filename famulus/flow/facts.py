@@ -185,6 +185,36 @@ class StepUnparked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepsInherited:
+    """A new owner finds steps due that may have run under an earlier one, which is gone."""
+
+    steps: tuple[StepId, ...]
+    crash_budget: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepQuarantined:
+    """A step that may have killed its process is about to start."""
+
+    step_id: StepId
+    attempt: int
+    epoch: int
+    """Of the owner that starts it."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReleased:
+    """A step in quarantine has lasted, or its owner gives it up and is alive to say so."""
+
+    step_id: StepId
+    attempt: int
+    has_lasted: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinCounted:
     """The arrivals at a join have been counted, at least up to these numbers."""
 
@@ -266,6 +296,9 @@ Fact: TypeAlias = (
     | BatchLimited
     | StepParked
     | StepUnparked
+    | StepsInherited
+    | StepQuarantined
+    | StepReleased
     | JoinCounted
     | CancelRequested
     | PauseRequested

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
     from famulus.flow.batches import BatchProgress, BatchSpec
     from famulus.flow.facts import ErrorInfo
+    from famulus.flow.suspicion import Suspicion
     from famulus.flow.waiting import WaitingFor
     from famulus.ids import RunId
 
@@ -55,6 +56,8 @@ class StepState:
     """When its delay, its sleep or the time that it waits for is over."""
     since: int | None = None
     """When it was first recorded so, for a step with items that has been recorded again since."""
+    suspicion: Suspicion | None = None
+    """That it may have killed the process that ran it (`famulus.flow.suspicion`)."""
 
     @property
     def is_handled(self) -> bool:
