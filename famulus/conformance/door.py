@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from famulus.blueprint import analyse, lint_document
+from famulus.blueprint import SPECIFIED_CODES, analyse, lint_document
 from famulus.blueprint.codec import read_blueprint
 from famulus.conformance.case import DEFAULT_ID, read_case
 from famulus.conformance.memory import run_in_memory
 from famulus.errors import BlueprintError
-
-SPECIFIED_CODES: Final = frozenset(
-    {
-        "INVALID_BATCH_WORKER_KEY",
-        "INVALID_EDGE_SOURCE",
-        "INVALID_EDGE_TARGET",
-        "INVALID_SUBFLOW_BLUEPRINT_ID",
-        "MISSING_NODE_IMPLEMENTATION",
-        "ORPHAN_NODE",
-    }
-)
-"""Those of the blueprint specification, section 12."""
 
 
 async def run_case(  # noqa: PLR0917  # the order in which suites give them
