@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from famulus.engine.deadline import Deadline
+from famulus.engine.patience import wait_at_most
 from famulus.engine.rows import decode, encode
 from famulus.errors import FamulusError, OutputError
 from famulus.ids import RunId, StepId
@@ -170,7 +171,7 @@ class _Stream:
             except FamulusError:
                 self._counts["streams_not_told"] += 1  # nobody may wait for those who watch
             if not self._is_over.is_set():
-                await _either(self._is_over, INTERVAL_SECONDS)
+                await wait_at_most(self._is_over, INTERVAL_SECONDS)
 
     def _taken(self) -> tuple[Progress | None, list[dict[str, Any]]]:
         with self._lock:
@@ -191,12 +192,3 @@ class _Stream:
 
     def _event(self, kind: str, at: float) -> dict[str, Any]:
         return {"seq": UNRECORDED_SEQ, "type": kind, "at": at, **self._told.event}
-
-
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, but not longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

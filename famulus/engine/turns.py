@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from famulus.engine.patience import wait_at_most
 from famulus.errors import LimitsUnavailableError
 from famulus.flow.turns import LEASE_SECONDS, Limit, TurnBook
 from famulus.ports import Limits
@@ -70,7 +71,7 @@ class Turns:
                         return
                     leave()
                     self._counts["turns_awaited"] += 1
-                    await _either(queue.given_back, wait)
+                    await wait_at_most(queue.given_back, wait)
         finally:
             queue.waiting -= 1
             if not queue.waiting:
@@ -144,12 +145,3 @@ class Turns:
         queue = self._queues.get(name)
         if queue is not None:
             queue.given_back.set()
-
-
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, but not longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return
