@@ -11,24 +11,11 @@ import heapq
 import itertools
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final
 
 PATIENCE_SECONDS: Final = 60.0
 START: Final = 1_767_225_600.0
 """2026-01-01T00:00:00Z: a time that can be read in a trace, and that is the same every time."""
-
-
-@dataclass(frozen=True, slots=True)
-class AtWork:
-    """For the code of a node: the clock that it lets time go by on."""
-
-    clock: VirtualClock
-    timeout_ms: int | None
-    """How long its attempt may take."""
-
-
-AT_WORK: Final[ContextVar[AtWork | None]] = ContextVar("famulus.testing.at_work", default=None)
 
 
 class VirtualClock:
@@ -75,6 +62,10 @@ class VirtualClock:
         while (due := self.next_due) is not None and due <= self._now:
             _, _, woken = heapq.heappop(self._sleepers)
             woken.set_result(None)
+
+
+CLOCK: Final[ContextVar[VirtualClock | None]] = ContextVar("famulus.testing.clock", default=None)
+"""For the code of a node: the clock that it lets time go by on."""
 
 
 class Pace:

@@ -28,7 +28,7 @@ from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
 from famulus.ports import Record
 from famulus.testing.census import Family, begin_census, end_census
-from famulus.testing.clock import AT_WORK, PATIENCE_SECONDS, AtWork, Pace, VirtualClock
+from famulus.testing.clock import CLOCK, PATIENCE_SECONDS, Pace, VirtualClock
 from famulus.testing.facts import RecordedRuns
 
 PARTITIONS: Final = 1
@@ -264,7 +264,7 @@ class Stage:
         attempt = engine.executor.attempt
 
         async def watched(run: RunState, step: StepState, *, begun: Callable[[], None]) -> Any:
-            AT_WORK.set(AtWork(self.clock, task_of(run, step).config.timeout_ms))  # an attempt has a task of its own
+            CLOCK.set(self.clock)  # an attempt has a task of its own
             with machine.attempt(step.step_id) as is_at_work:
 
                 def noted() -> None:
