@@ -1,4 +1,4 @@
-"""``famulus parked``: steps of all runs that were set aside for want of an implementation."""
+"""``famulus parked``: steps of all runs that were set aside, and why."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ from famulus.transports import kafka_options
 PATIENCE_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
 
+_CAUSES: Final = {"missing_implementation": "no worker has it", "crash_budget": "it ends processes"}
+
 uses_option = click.option("--uses", metavar="NAME", help="Of one implementation.")
 
 
 @click.group()
 def parked() -> None:
-    """Steps that were set aside until a worker has their implementation."""
+    """Steps that were set aside: no worker has their implementation, or they have ended too many processes."""
 
 
 @parked.command()
 @uses_option
 @json_option
 def ls(*, uses: str | None, as_json: bool) -> None:
-    """List the parked steps of all runs, with the implementation that they wait for."""
+    """List the parked steps of all runs, with their implementation and why."""
     found = asyncio.run(_all(uses))
     if as_json:
         print_json([each.as_json() for each in found])
@@ -111,12 +113,13 @@ async def _retry(found: Sequence[ParkedStep], *, by: str) -> list[tuple[str, str
 
 
 def _table(found: Sequence[ParkedStep]) -> Table:
-    table = Table("Run", "Step", "Waits for", "Blueprint", box=None, pad_edge=False)
+    table = Table("Run", "Step", "Implementation", "Why", "Blueprint", box=None, pad_edge=False)
     for each in found:
         table.add_row(
             Text(plain(each.run_id)),
             Text(one_line(each.step_id, limit=60)),
             Text(one_line(each.uses, limit=80), style="magenta"),
+            _CAUSES.get(each.cause, each.cause),
             Text(f"{one_line(each.blueprint_id, limit=60)} {one_line(each.version, limit=20)}"),
         )
     return table

@@ -80,8 +80,8 @@ class Lending:
 def _parked(session: Session) -> Iterator[tuple[StepState, str]]:
     """Steps that would go on, with the implementation that each waits for."""
     run = session.run
-    if run.status is RunStatus.PAUSED or run.status in RUN_ENDED:
-        return
+    if run.live == run.active or run.status is RunStatus.PAUSED or run.status in RUN_ENDED:
+        return  # nothing of it waits: so it is with most, and their steps need not be looked at
     for step in list(run.steps.values()):
         if step.status is StepStatus.PARKED and step.suspicion is None:
             yield step, task_of(run, step).uses

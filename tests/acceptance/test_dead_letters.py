@@ -16,6 +16,8 @@ from support.servers import foreign_environment
 from support.workers import Worker
 from support.world import blueprint, eventually
 
+from famulus.adapters.kafka.inspection import inspect_group
+
 LATE = blueprint("late", {"a": "tests.quick", "b": "tests.quick"}, ("a", "b"))
 POISON = b"\xff\x00no JSON"
 
@@ -144,12 +146,18 @@ async def test_a_run_is_explained_with_the_owner_of_its_partition_or_without_one
     assert told.returncode == 0, told.stderr
     assert "it waits for the signal `go`" in told.stdout
 
+    is_real = "CASSANDRA_CONTACT_POINTS" in installation.servers  # the embedded broker tells neither who has what
+    if is_real:
+        brokers = installation.servers["KAFKA_BROKERS"]
+        facts = await inspect_group(brokers, group=installation.name, topic=installation.jobs, patience=10)
+        assert set((facts.owners or {}).values()) == {worker.name}
+
     worker.send(2)  # SIGINT: it leaves its group
     await worker.ended()
     alone = json.loads((await command(installation, "explain", "w-1", "--json")).stdout)
     kinds = [each["kind"] for each in alone["run"]]
     assert kinds[0] == "waiting"
-    if "CASSANDRA_CONTACT_POINTS" in installation.servers:  # the embedded broker does not tell that a worker has left
+    if is_real:  # ... nor who has left
         assert "no_owner" in kinds
 
 

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from famulus.engine.explaining.knowledge import History, Surroundings
     from famulus.flow.batches import BatchProgress
     from famulus.flow.state import RunState, StepState
+    from famulus.flow.suspicion import Suspicion
 
 
-def explain_step(run: RunState, step: StepState, history: History, around: Surroundings) -> Explanation:
+def explain_step(  # noqa: PLR0911  # a table of statuses
+    run: RunState, step: StepState, history: History, around: Surroundings
+) -> Explanation:
     """Of a step that has not ended."""
     since = history.steps.get(step.step_id, step.started_at)
+    if step.is_due and step.suspicion is not None and step.suspicion.is_suspect:
+        return _in_quarantine(step, since, step.suspicion)
     match step.status:
         case StepStatus.PARKED:
             return _parked(run, step, since)
@@ -267,10 +272,26 @@ def parked_items(run: RunState, batch: BatchProgress) -> list[StepState]:
     return [item for item in items if item is not None and item.status is StepStatus.PARKED]
 
 
+def _in_quarantine(step: StepState, since: float | None, suspicion: Suspicion) -> Explanation:
+    alone = "alone" if suspicion.is_alone else "with other suspects"
+    times = suspicion.inherited + suspicion.crashes
+    running = "has its turn" if suspicion.marked_by is not None else "waits for its turn"
+    return _about(
+        step,
+        "quarantine",
+        (f"workers were gone under it {times} times, so it {running} to run {alone}",),
+        since=since,
+        moves=("its end, or so long without a crash that the next suspect may run (docs/decisions/0018)",),
+        details={"inherited": suspicion.inherited, "crashes": suspicion.crashes, "alone": suspicion.is_alone},
+    )
+
+
 # -- parked ----------------------------------------------------------------------------------------------------------
 
 
 def _parked(run: RunState, step: StepState, since: float | None) -> Explanation:
+    if step.suspicion is not None:
+        return _spent(run, step, since)
     uses = task_of(run, step).uses
     again = f"famulus run retry {run.run_id} --step {step.step_id}"
     return _about(
@@ -280,4 +301,16 @@ def _parked(run: RunState, step: StepState, since: float | None) -> Explanation:
         since=since,
         moves=(f"it goes on by itself when a worker has it (FAMULUS_RECONCILE_SECONDS); `{again}` asks at once",),
         details={"uses": uses, "reason": step.reason},
+    )
+
+
+def _spent(run: RunState, step: StepState, since: float | None) -> Explanation:
+    """It has ended the processes that ran it too often."""
+    return _about(
+        step,
+        "crash_budget",
+        (f"it is parked: {step.reason or 'its crash budget is spent'}",),
+        since=since,
+        moves=(f"`famulus run retry {run.run_id} --step {step.step_id}` tries it again",),
+        details={"uses": task_of(run, step).uses, "reason": step.reason},
     )

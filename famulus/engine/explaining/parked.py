@@ -31,7 +31,9 @@ class ParkedStep:
     step_id: StepId
     node_id: NodeId
     uses: str
-    """The implementation that was missing."""
+    """Its implementation."""
+    cause: str
+    """``missing_implementation``, or ``crash_budget``: it has ended the processes that ran it."""
     reason: str | None
 
     def as_json(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class ParkedSteps:
                 step_id=step.step_id,
                 node_id=step.node_id,
                 uses=task_of(run, step).uses,
+                cause="missing_implementation" if step.suspicion is None else "crash_budget",
                 reason=step.reason,
             )
             for step in run.steps.values()

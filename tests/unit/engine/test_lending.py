@@ -223,6 +223,53 @@ async def test_a_worker_that_dies_with_a_lent_step_is_replaced() -> None:
     assert outputs(view) == {"b": "here"}
 
 
+async def test_an_owner_that_dies_with_a_step_lent_is_replaced_and_the_step_recorded_once() -> None:
+    gate, tried = asyncio.Event(), asyncio.Event()
+
+    async def new(ctx: NodeContext) -> Any:
+        tried.set()
+        await gate.wait()
+        return "here"
+
+    async with Deployment(new) as world:
+        owner, other = world.part()
+        await world.push(DIAMOND)
+        await world.start("b", "r1")
+        await asyncio.wait_for(tried.wait(), 10)
+
+        await world.crash(owner)
+        world.assign(other, world.partitions)
+        gate.set()
+        view = await world.ended("r1")
+        completions = await world.completions("r1")
+
+    assert statuses(view) == dict.fromkeys("abcde", "completed")
+    assert completions == dict.fromkeys("abcde", 1)
+
+
+async def test_late_and_forged_outcomes_of_steps_that_are_not_lent_change_nothing() -> None:
+    gate = asyncio.Event()
+
+    async def gated(ctx: NodeContext) -> Any:
+        await gate.wait()
+        return "true"
+
+    async with Deployment() as world:
+        owner, _ = world.part()
+        world.registry.register("gated", gated)
+        await world.push(blueprint("b", {"b": "gated"}))
+        await world.start("b", "r1")
+        await eventually(lambda: len(owner.steps.attempts) == 1)
+        before = owner.counts["stale"]
+        told = {"run_id": "r1", "step_id": "b", "attempt": 1, "worker": "x", "at": 1.0, "started_at": 1.0}
+        await world.send({"type": "outcome", **told, "status": "succeeded", "output": "forged"})
+        await eventually(lambda: owner.counts["stale"] > before)
+        gate.set()
+        view = await world.ended("r1")
+
+    assert outputs(view) == {"b": "true"}
+
+
 async def test_a_cancelled_run_does_not_take_what_a_lent_step_came_to() -> None:
     gate, tried = asyncio.Event(), asyncio.Event()
 

@@ -239,6 +239,36 @@ def test_a_parked_step_names_its_implementation_and_what_would_move_it() -> None
     )
 
 
+def inherit(heart: Heart, times: int, *, crash_budget: int = 3) -> None:
+    """Owners are gone under the step, again and again, also while it runs alone."""
+    for _ in range(times):
+        suspicion = heart.run.steps[StepId("a")].suspicion
+        if suspicion is not None and suspicion.is_suspect:
+            heart.tell(f.StepQuarantined(step_id=StepId("a"), attempt=1, epoch=1, at=heart.now()))
+        heart.tell(f.StepsInherited(steps=(StepId("a"),), crash_budget=crash_budget, at=heart.now()))
+
+
+def test_a_suspect_waits_for_its_turn_in_quarantine() -> None:
+    heart = Heart(graph_of({"a": "echo"})).start()
+    inherit(heart, 3)
+
+    explanation = told(heart)
+
+    assert of(explanation, "a").kind == "quarantine"
+    assert "workers were gone under it 3 times, so it waits for its turn to run alone" in sentence(explanation, "a")
+
+
+def test_a_step_that_has_spent_its_crash_budget_is_not_said_to_lack_an_implementation() -> None:
+    heart = Heart(graph_of({"a": "echo"})).start()
+    inherit(heart, 8, crash_budget=2)
+
+    explanation = told(heart)
+
+    assert of(explanation, "a").kind == "crash_budget"
+    assert "crash budget (FAMULUS_CRASH_BUDGET) is spent" in sentence(explanation, "a")
+    assert "famulus run retry r --step a" in sentence(explanation, "a")
+
+
 # -- time, somebody outside ------------------------------------------------------------------------------------------
 
 
