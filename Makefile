@@ -8,7 +8,7 @@ DIR    ?= .
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: setup demo dev test check lint types imports format lock chaos wheel clean audit
+.PHONY: setup demo dev test check lint types imports format lock chaos faults wheel clean audit
 
 demo: setup  ## run a real workflow over DIR (default: this checkout) on the embedded stack, and show the result
 	$(BIN)/famulus demo $(DIR)
@@ -58,6 +58,9 @@ lock:  ## pin every dependency with its hashes anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group check --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
+
+faults: setup  ## the whole fault matrix, with what lasts for minutes
+	FAMULUS_TEST_LONG_FAULTS=1 $(BIN)/python -m pytest tests/faults $(PYTEST)
 
 wheel: setup
 	$(BIN)/python -m hatchling build --target wheel

@@ -144,8 +144,7 @@ async def test_a_worker_without_file_handles_goes_on_with_what_it_has(own_rig: R
     await own_rig.recovers(await own_rig.installation.start_runs(RUNS))
     least, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
 
-    open_now = len(list(Path(f"/proc/{worker.pid}/fd").iterdir()))
-    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_now, most))
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_files(worker), most))
     run_ids = await own_rig.half_way()
     own_rig.kafka.reset()
     own_rig.redis.reset()
@@ -153,6 +152,10 @@ async def test_a_worker_without_file_handles_goes_on_with_what_it_has(own_rig: R
     resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (least, most))
 
     await own_rig.recovers(run_ids)
+
+
+def open_files(worker: Worker) -> int:
+    return len(list(Path(f"/proc/{worker.pid}/fd").iterdir()))
 
 
 @pytest.mark.embedded

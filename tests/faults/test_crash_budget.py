@@ -1,0 +1,109 @@
+"""Steps that end the process of their worker, beside steps that do not: real workers, and somebody who restarts them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from support.installation import Auditor, Installation
+from support.world import blueprint, eventually
+
+from famulus.ids import RunId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+INNOCENT = 20
+BUDGET = 2
+BLUEPRINTS = (
+    blueprint("exit", {"deadly": "heavy.exit", "after": "tests.quick"}, ("deadly", "after")),
+    blueprint("segfault", {"deadly": "heavy.segfault", "after": "tests.quick"}, ("deadly", "after")),
+    blueprint(
+        "innocent", {f"n{number}": "heavy.nap" for number in range(4)}, ("n0", "n1"), ("n1", "n2"), ("n2", "n3")
+    ),
+)
+
+
+@pytest.fixture
+async def installation(embedded_servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
+    installation = Installation(embedded_servers, tmp_path, blueprints=BLUEPRINTS)
+    await installation.prepare()
+    yield installation
+    installation.close()
+
+
+@asynccontextmanager
+async def supervised(installation: Installation) -> AsyncIterator[None]:
+    """One worker, and another one whenever it has ended."""
+
+    async def supervise() -> None:
+        while True:
+            worker = installation.start_worker(
+                FAMULUS_NODES="support.counted_nodes,support.heavy_nodes", FAMULUS_CRASH_BUDGET=str(BUDGET)
+            )
+            await eventually(lambda worker=worker: worker.exit_code is not None, within=3600, every=0.05)
+
+    supervising = asyncio.create_task(supervise())
+    try:
+        yield
+    finally:
+        supervising.cancel()
+        await asyncio.wait({supervising})
+
+
+async def status_of(auditor: Auditor, run_id: str) -> str:
+    view = await auditor.reader.show(RunId(run_id))
+    return next((step.status for step in view.steps if step.node_id == "deadly"), "")
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+@pytest.mark.parametrize("deadly", ["exit", "segfault"])
+async def test_a_step_that_ends_its_process_is_parked_and_everything_else_completes(
+    installation: Installation, deadly: str
+) -> None:
+    async with supervised(installation), installation.records() as auditor:
+        innocent = await installation.start_runs(INNOCENT, "innocent")
+        (culprit,) = await installation.start_runs(1, deadly)
+
+        async def is_parked() -> bool:
+            return await status_of(auditor, culprit) == "parked"
+
+        await installation.executed(1)
+        await eventually(is_parked, within=150, every=0.5)
+        await auditor.ended(innocent, within=60)
+
+        assert await auditor.statuses(innocent) == {"completed": INNOCENT}
+        for run_id in innocent:
+            steps = (await auditor.reader.show(RunId(run_id))).steps
+            assert {step.status for step in steps} == {"completed"}
+            assert "step.parked" not in {type_ for type_, _ in await auditor.events(run_id)}
+        step = next(step for step in (await auditor.reader.show(RunId(culprit))).steps if step.node_id == "deadly")
+        assert "crash budget" in (step.reason or "")
+        deaths = len([worker for worker in installation.workers if worker.exit_code is not None])
+        assert deaths == BUDGET + 3
+        assert installation.workers[-1].exit_code is None
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+async def test_a_parked_step_goes_on_when_its_code_is_mended_and_it_is_tried_again(installation: Installation) -> None:
+    async with supervised(installation), installation.records() as auditor:
+        (culprit,) = await installation.start_runs(1, "exit")
+        await installation.executed(1)
+
+        async def is_parked() -> bool:
+            return await status_of(auditor, culprit) == "parked"
+
+        await eventually(is_parked, within=150, every=0.5)
+        installation.open_gate("mended")
+        retry = json.dumps({"type": "command", "command": "retry", "run_id": culprit, "by": "test"}).encode()
+        async with installation.producer() as producer:
+            await producer.send_and_wait(installation.jobs, retry, key=culprit.encode())
+
+        await auditor.ended([culprit])
+        assert await auditor.statuses([culprit]) == {"completed": 1}
