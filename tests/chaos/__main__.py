@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import secrets
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from chaos.trial import Trial, carry_out
 
 def main() -> int:
     given = _arguments()
+    for client in ("aiokafka", "cassandra"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)  # that servers are away is on purpose
     seed = given.seed if given.seed is not None else secrets.randbelow(1_000_000)
     trial = Trial(
         seed=seed,

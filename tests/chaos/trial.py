@@ -30,6 +30,7 @@ from support.world import eventually
 
 REST_SECONDS: Final = 120.0
 """After the last fault, until which every run must have ended."""
+TELL_SECONDS: Final = 5.0
 VERIFY_SECONDS: Final = 600.0
 
 
@@ -82,6 +83,7 @@ class _Course:
         background = [
             asyncio.create_task(self.site.supervise_for_ever()),
             asyncio.create_task(self.watch.look_for_ever()),
+            asyncio.create_task(self._tell_for_ever()),
         ]
         try:
             self.history.tell("load begins")
@@ -98,6 +100,12 @@ class _Course:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
         return await self._look_at_all()
+
+    async def _tell_for_ever(self) -> None:
+        while True:
+            open_runs, stopped = self.watch.open_runs, self.history.now() - max(self.watch.moved_at, default=0.0)
+            self.history.tell("progress", ended=len(self.watch.ended), open=len(open_runs), last=round(stopped, 1))
+            await asyncio.sleep(TELL_SECONDS)
 
     async def _strike(self, fault: Fault, at: float) -> None:
         await asyncio.sleep(at - self.history.now())
