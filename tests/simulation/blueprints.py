@@ -54,7 +54,7 @@ def given(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**INITIAL, "few": [], "more": False, "flag": True, "wild": document["id"] == "wild"}
 
 
-def _block(choices: Choices, sketch: Sketch, last: str, *, depth: int) -> str:  # noqa: PLR0911  # a table of blocks
+def _block(choices: Choices, sketch: Sketch, last: str, *, depth: int) -> str:  # a table of blocks
     match choices.of(BLOCKS) if depth else "task":
         case "choice":
             return _choice(choices, sketch, last, depth=depth)
@@ -195,7 +195,7 @@ class _AsRandom:
         return 0.99 - self._choices.below(100) / 100
 
 
-# -- what the nodes do -------------------------------------------------------------------------------------------------
+# -- what the nodes do -----------------------------------------------------------------------------------------------
 
 
 Effect = Callable[[NodeContext], None]

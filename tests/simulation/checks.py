@@ -128,7 +128,7 @@ def kind_of(broken: str) -> str:
     return " ".join(re.findall(r"(?<![\w'\"/])[a-z]{3,}(?![\w'\"/])", broken.partition("\n")[0]))[:60]
 
 
-# -- what it is compared with ------------------------------------------------------------------------------------------
+# -- what it is compared with ----------------------------------------------------------------------------------------
 
 
 def ends_of(world: World, root: RunId) -> dict[str, End]:
@@ -136,12 +136,12 @@ def ends_of(world: World, root: RunId) -> dict[str, End]:
     ends: dict[str, End] = {}
     births = at_once(world.store.heads(list(world.statuses())))
     for run_id, (birth, _) in births.items():
-        place = ""
-        while birth.parent is not None:
-            parent = json.loads(birth.parent)
+        place, above = "", birth
+        while above.parent is not None:
+            parent = json.loads(above.parent)
             place = f"/{parent['step_id']}{place}"
-            birth = births[RunId(parent["run_id"])][0]
-        if birth.run_id == root:
+            above = births[RunId(parent["run_id"])][0]
+        if above.run_id == root:
             ends[place] = end_of(world, run_id)
     return ends
 
@@ -157,11 +157,11 @@ def end_of(world: World, run_id: RunId) -> End:
 
 
 def expected_ends(plan: Plan) -> Mapping[str, End]:
-    return _in_peace(json.dumps(plan.document), plan.early_signal)
+    return _in_peace(json.dumps(plan.document), early_signal=plan.early_signal)
 
 
 @lru_cache(maxsize=256)
-def _in_peace(document: str, early_signal: bool) -> Mapping[str, End]:
+def _in_peace(document: str, *, early_signal: bool) -> Mapping[str, End]:
     plan = Plan(document=json.loads(document), early_signal=early_signal)
     world = World(plan).play()
     if world.failure is not None:

@@ -8,6 +8,7 @@ and killed. The time moves on when no process has anything to do, to the next mo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
@@ -85,9 +86,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     call_soon_threadsafe = call_soon
 
-    def call_later(
-        self, delay: float, callback: Any, *args: Any, context: Context | None = None
-    ) -> events.TimerHandle:
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> events.TimerHandle:
         return self.call_at(self._moment + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> events.TimerHandle:
@@ -169,7 +168,5 @@ TASKS_KEPT: Final = 4000
 
 
 def close(body: Any) -> None:
-    try:
+    with contextlib.suppress(BaseException):  # nothing of its clean-up is to happen any more
         body.close()
-    except BaseException:  # noqa: BLE001, S110  # its clean-up finds no loop: nothing of it is to happen any more
-        pass

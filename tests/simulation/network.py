@@ -133,7 +133,7 @@ async def call(worker: Worker, name: str, work: Callable[[], Any]) -> Any:
     return await answered
 
 
-def _exchange(
+def _exchange(  # noqa: PLR0917  # all that a call is
     world: World,
     name: str,
     work: Callable[[], Any],

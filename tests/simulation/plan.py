@@ -113,11 +113,12 @@ class Plan:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [
+        about = (
             f"{self.runs} runs, {self.workers} workers, {self.partitions} partitions, order {self.order}, "
             f"latency {self.latency}, dormant {self.dormant}, early signal {self.early_signal}, skew {self.skew}, "
             f"poison {self.poison}, commands {self.commands}, {dict(self.options)}"
-        ]
+        )
+        lines = [about]
         lines += [f"  {node}" for node in self.document["nodes"]]
         lines += [f"  {edge}" for edge in self.document["edges"]]
         lines += [f"  {fault}" for fault in self.faults]

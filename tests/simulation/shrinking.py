@@ -10,9 +10,7 @@ STRETCHES: Final = (32, 16, 8, 6, 4, 2, 1)
 SECONDS_MOST: Final = 20.0
 
 
-def smallest(
-    row: Sequence[int], fails: Callable[[Sequence[int]], bool], *, seconds: float = SECONDS_MOST
-) -> list[int]:
+def smallest(row: Sequence[int], fails: Callable[[Sequence[int]], bool], *, seconds: float = SECONDS_MOST) -> list[int]:
     """The smallest row that was found in that time; `fails` raises what it likes."""
     end = time.monotonic() + seconds
     best = list(row)

@@ -53,7 +53,7 @@ def main(arguments: list[str], *, say: Callable[[str], None] = print) -> int:
     for done, seed in enumerate(range(first, first + given.plans), start=1):
         choices = seeded(seed)
         began = time.process_time()
-        found, world = outcome(choices)
+        found, _ = outcome(choices)
         spent += time.process_time() - began
         if found:
             failures += 1

@@ -1,8 +1,8 @@
 """A whole installation under a plan: workers, their servers, whoever starts runs and answers them, and what goes wrong.
 
-    storm   every call to a port may be struck by the next fault of the plan
-    calm    everything works again; whatever was begun has to come to its end by itself
-    quiet   nothing is left to be done: the topics are read to their ends, no run is open
+storm   every call to a port may be struck by the next fault of the plan
+calm    everything works again; whatever was begun has to come to its end by itself
+quiet   nothing is left to be done: the topics are read to their ends, no run is open
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import math
 import random as global_random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from random import Random
@@ -26,7 +26,7 @@ from simulation.network import SERVERS, BusPort, Fate, Port, at_once
 from simulation.plan import Fault, Kind, Plan
 
 from famulus.adapters import memory
-from famulus.adapters.faust.intake import Intake, retry_delay
+from famulus.adapters.faust.intake import Intake
 from famulus.blueprint import parse_blueprint
 from famulus.engine.audit import AuditOptions, AuditPorts, audit_all
 from famulus.engine.catalog import Catalog
@@ -52,8 +52,9 @@ STORM_SECONDS: Final = 600.0
 CALM_SECONDS: Final = 600.0
 """So long the runs of a plan take at most when nothing goes wrong any more; a clock that was ahead comes on top."""
 STALE_AT_ONCE: Final = 1
-"""Processes that act on what they have lost. Two of them, one behind the other, can write over outcomes that a third
-has taken over: the second has read the run before the first wrote, and its stamps are higher. A known limit."""
+"""Processes that act on what they have lost, or whose last call is still under way. A known limit: two of them, one
+after the other, can write over outcomes that a third has taken over, for the second has read the run before the first
+wrote, and its stamps are higher."""
 SLOW_SECONDS_MOST: Final = 12.0
 QUIET_SECONDS: Final = 150.0
 SKEWS: Final = {0.05: 3600.0, 1.0: -3600.0, 12.0: 7.0, 90.0: -90.0}
@@ -117,6 +118,8 @@ class World:
         self._struck = 0
         self._next_at = plan.faults[0].calls if plan.faults else 0
         self._over_at = 0.0
+        self._late_until = 0.0
+        """So long a call of a process that is gone may be carried out."""
         self._away: dict[str, float] = {}
         self._failing: dict[tuple[Worker, str], tuple[Fault, int]] = {}
         self._slow: dict[Worker, tuple[float, int]] = {}
@@ -180,9 +183,7 @@ class World:
         plan = self.plan
         for number in range(plan.runs):
             run_id = RunId(f"r{number}")
-            record = start_record(
-                run_id, BlueprintId(str(plan.document["id"])), input=blueprints.given(plan.document)
-            )
+            record = start_record(run_id, BlueprintId(str(plan.document["id"])), input=blueprints.given(plan.document))
             self.accepted.append(run_id)
             self._over_at = max(1.0, 21.0 if plan.commands else 0.0, 5.0 if plan.poison else 0.0)
             self.later(self.jitter(0.5), self.broker.produce, run_id, record)
@@ -266,15 +267,18 @@ class World:
             return Fate(slow=seconds)
         return None
 
-    def _strike(self, fault: Fault, worker: Worker, name: str) -> Fate | None:  # noqa: PLR0911  # a table of faults
+    def _strike(self, fault: Fault, worker: Worker, name: str) -> Fate | None:  # a table of faults
         self._over_at = max(self._over_at, self.loop.time() + fault.seconds)
         match fault.kind:
             case Kind.FREEZE if not self._is_strangled():
                 self.freeze(worker, fault.seconds)
-                return _out_of(fault, dies=False)
+                return _out_of(fault, fault.moment, dies=False)
             case Kind.CRASH | Kind.FREEZE:
+                moment = "after" if fault.moment == "belated" and self._is_strangled() else fault.moment
+                if moment == "belated":
+                    self._late_until = self.loop.time() + fault.seconds + 1.0
                 self.crash(worker, fault.seconds)
-                return _out_of(fault, dies=True)
+                return _out_of(fault, moment, dies=True)
             case Kind.REFUSED | Kind.UNANSWERED | Kind.BELATED:
                 if fault.count > 1:
                     self._failing[worker, _server(name)] = (fault, fault.count - 1)
@@ -319,7 +323,7 @@ class World:
         """Whether some process is frozen, or acts on what it has lost: STALE_AT_ONCE says why there is one at most."""
         members = self.broker.group.members
         stale = [each for each in self.workers if each.process.is_frozen or each not in members]
-        return len(stale) >= STALE_AT_ONCE
+        return len(stale) + (self.loop.time() < self._late_until) >= STALE_AT_ONCE
 
     def freeze(self, worker: Worker, seconds: float) -> None:
         worker.process.is_frozen = True
@@ -513,8 +517,8 @@ class Worker:
         }
         self.engine = Engine(ports, world.registry, EngineOptions(worker=self.process.name, **options))
         self.intakes = {
-            JOBS: Intake(self._kept(self.engine.handle), concurrency=64, window=256, delay=retry_delay),
-            ITEMS: Intake(self._kept(self.engine.handle_item), concurrency=64, window=256, delay=retry_delay),
+            JOBS: Intake(self._kept(self.engine.handle), concurrency=64, window=256),
+            ITEMS: Intake(self._kept(self.engine.handle_item), concurrency=64, window=256, forgets=False),
         }
         for topic, intake in self.intakes.items():
             self._arrived[topic] = asyncio.Event()
@@ -662,9 +666,9 @@ def _failed(fault: Fault) -> Fate:
             return Fate(error_after=2.0, late=2.0 + fault.seconds)
 
 
-def _out_of(fault: Fault, *, dies: bool) -> Fate | None:
+def _out_of(fault: Fault, moment: str, *, dies: bool) -> Fate | None:
     """What becomes of the call at which a process is struck down."""
-    match fault.moment:
+    match moment:
         case "before":
             return Fate(is_made=False, from_grave=True) if dies else None
         case "after":
@@ -675,4 +679,3 @@ def _out_of(fault: Fault, *, dies: bool) -> Fate | None:
 
 async def _all(values: Any) -> list[Any]:
     return [value async for value in values]
-
