@@ -8,7 +8,7 @@ DIR    ?= .
 
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: setup demo dev test check lint types imports format lock chaos faults wheel clean audit
+.PHONY: setup demo dev test check lint types imports format lock chaos simulate faults wheel clean audit
 
 demo: setup  ## run a real workflow over DIR (default: this checkout) on the embedded stack, and show the result
 	$(BIN)/famulus demo $(DIR)
@@ -16,6 +16,10 @@ demo: setup  ## run a real workflow over DIR (default: this checkout) on the emb
 chaos: setup  ## random faults on real servers for MINUTES=10, by SEED=, on STACK=real|embedded with WORKERS=2; the report says what held
 	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(STACK),--stack $(STACK)) $(if $(WORKERS),--workers $(WORKERS)) $(CHAOS)
+
+simulate: setup  ## PLANS=100000 of faults against whole installations in memory, from SEED= on; tells the seed of each that breaks a promise
+	$(if $(SEED),FAMULUS_SEED=$(SEED)) PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m simulation.simulate \
+		$(if $(PLANS),--plans $(PLANS)) $(SIMULATE)
 
 dev: setup  ## the embedded stack with a worker and views, until Ctrl-C
 	$(BIN)/famulus dev
