@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from famulus.blueprint import ABSENT
+from famulus.engine.durations import duration_text
 
 from .callers import FORM_TOKEN, caller_of, may_operate
 
@@ -24,9 +25,6 @@ FOLDER: Final = Path(__file__).parent
 STATIC: Final = FOLDER / "static"
 CUT_CHARACTERS: Final = 240
 CUT_PARAGRAPH_CHARACTERS: Final = 6000
-MINUTE: Final = 60
-HOUR: Final = 3600
-DAY: Final = 86_400
 
 _READER: ContextVar[web.Request | None] = ContextVar("famulus.reader", default=None)
 FORM_FIELD: Final = "form_token"
@@ -99,18 +97,8 @@ def instant(at: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    seconds = max(0.0, seconds)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min {seconds % MINUTE:.0f} s"
-    if seconds < DAY:
-        return f"{seconds // HOUR:.0f} h {seconds % HOUR // MINUTE:.0f} min"
-    return f"{seconds // DAY:.0f} d {seconds % DAY // HOUR:.0f} h"
+    """To a tenth of a second."""
+    return duration_text(seconds, decimals=1)
 
 
 def bars(values: Sequence[float], *, height: int) -> list[int]:

@@ -11,14 +11,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from famulus.blueprint import ABSENT
-from famulus.cli.terminal import (
-    STATUS_STYLES,
-    clock_text,
-    duration_text,
-    one_line,
-    plain,
-    value_text,
-)
+from famulus.cli.terminal import STATUS_STYLES, clock_text, one_line, plain, value_text
+from famulus.engine.durations import duration_text
 from famulus.engine.reading import EventView, RunSummary, RunView, StepView
 
 STEPS_SHOWN: Final = 200

@@ -11,9 +11,6 @@ from typing import Any, Final
 import click
 
 VALUE_CHARACTERS: Final = 100
-MINUTE_SECONDS: Final = 60
-HOUR_SECONDS: Final = 3600
-DAY_SECONDS: Final = 86_400
 
 # C0 and C1 controls (ESC and CSI begin a terminal's commands), and what changes the direction of writing.
 _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -64,19 +61,3 @@ def print_json_line(value: Any) -> None:
 def clock_text(at: float | None) -> str:
     """Date and time of day here."""
     return "" if at is None else f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def duration_text(seconds: float | None) -> str:
-    """As exact as a person wants it: `4 ms`, `1.25 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds is None:
-        return ""
-    seconds = max(0.0, seconds)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < MINUTE_SECONDS:
-        return f"{seconds:.2f} s"
-    if seconds < HOUR_SECONDS:
-        return f"{seconds // MINUTE_SECONDS:.0f} min {seconds % MINUTE_SECONDS:.0f} s"
-    if seconds < DAY_SECONDS:
-        return f"{seconds // HOUR_SECONDS:.0f} h {seconds % HOUR_SECONDS // MINUTE_SECONDS:.0f} min"
-    return f"{seconds // DAY_SECONDS:.0f} d {seconds % DAY_SECONDS // HOUR_SECONDS:.0f} h"
