@@ -41,7 +41,7 @@ async def test_every_answer_keeps_browsers_from_running_what_is_not_ours(site: S
     assert "Access-Control-Allow-Origin" not in headers
 
 
-COMMANDS = ("cancel", "fork", "limit", "pause", "rerun", "resume", "retry", "signal", "unpause")
+COMMANDS = ("cancel", "fork", "limit", "migrate", "pause", "rerun", "resume", "retry", "signal", "unpause")
 
 
 async def test_only_our_routes_exist(site: Site) -> None:
