@@ -39,6 +39,11 @@ class Secrets:
     def of_environment(cls, folder: Path | None) -> Secrets:
         return cls(os.environ, folder)
 
+    @classmethod
+    def given(cls, values: Mapping[str, str]) -> Secrets:
+        """These, by their names: for tests of workflows."""
+        return cls({variable_of(name): value for name, value in values.items()})
+
     def value(self, name: str) -> str:
         """Raises `SecretError`, which names the secret and never its value."""
         value = self._of_file(name)
