@@ -37,9 +37,11 @@ OPTIONS: Final[Mapping[str, Any]] = {
     "announce_seconds": 0.0,
     "taken_seconds": 60.0,
     "timer_in_memory_seconds": math.inf,
+    "hook_secret": b"of every engine of a stage",
 }
 """In real time: hints and events at once; and a step that takes long in real time is no event of the run. Runs stay in
-memory while they wait, or the clock would stop at every look for their timers."""
+memory while they wait, or the clock would stop at every look for their timers. Engines that share runs have to make the
+same tokens."""
 
 Hook = Callable[[str], Awaitable[object]]
 

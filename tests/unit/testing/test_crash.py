@@ -37,6 +37,20 @@ async def test_a_diamond_survives_everything() -> None:
     assert "nothing was found" in str(report)
 
 
+async def test_the_url_of_a_webhook_survives_the_engine_that_made_it() -> None:
+    document = blueprint("hooked", {"send": "send", "hook": "webhook"}, ("send", "hook"))
+    urls: list[str] = []
+
+    async def send(ctx: Any) -> None:
+        urls.append(ctx.webhook_url("hook"))
+
+    report = await testing.crash_test(document, {"send": send})
+
+    assert report.crashes > 0
+    assert len(urls) > 1
+    assert len(set(urls)) == 1
+
+
 async def test_retries_waits_and_children_survive() -> None:
     document = blueprint(
         "all",
