@@ -13,18 +13,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.faulty import RECOVERY_SECONDS, RUNS, lasts
-from support.installation import FAN_STEPS
-from support.servers import ROOT
+from support.documents import blueprint
+from support.faulty import RECOVERY_SECONDS, RUNS, lasts, open_rig
+from support.installation import BLUEPRINTS, FAN_STEPS
+from support.servers import ROOT, TESTS
 from support.world import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from support.faulty import Rig
     from support.workers import Worker
 
 pytestmark = pytest.mark.slow
 
 HOUR = 3600
+NAPS = blueprint(
+    "naps",
+    {name: {"uses": "sleep", "params": {"duration": "700ms"}} for name in ("a", "b", "c")},
+    ("a", "b"),
+    ("b", "c"),
+)
 LIBFAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 EARLIER_VERSION = "b0467b1"
 """The commit before fault tolerance was worked on: workers of it know fewer tables and fewer records."""
@@ -72,35 +81,51 @@ async def test_runs_go_on_while_workers_come_and_go(own_rig: Rig, rounds: int) -
 # -- row 24: clocks ----------------------------------------------------------------------------------------------------
 
 
-def skewed(file: Path, seconds: int) -> dict[str, str]:
-    """The environment of a process whose clock differs as the file says; its monotonic clock is left alone."""
-    assert LIBFAKETIME is not None
-    file.write_text(f"{seconds:+d}")
-    return {
-        "LD_PRELOAD": str(LIBFAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
-
-
 @pytest.mark.skipif(LIBFAKETIME is None, reason="the package libfaketime is not installed")
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
-async def test_a_worker_whose_clock_is_an_hour_off_loses_nothing(own_rig: Rig, tmp_path: Path, seconds: int) -> None:
-    """It dies half way, so the other one writes over what it left; and its clock jumps the other way before that."""
-    clock = tmp_path / "clock"
-    (right,) = await own_rig.start_workers(1)
-    wrong = own_rig.installation.start_worker(**own_rig.environment, **skewed(clock, seconds))
-    await wrong.ready()
-    run_ids = await own_rig.half_way()
-    await eventually(lambda: {right.pid, wrong.pid} <= {call.pid for call in own_rig.calls_of(run_ids)}, every=0.05)
+async def test_a_worker_whose_clock_is_an_hour_off_loses_nothing(own_rig: Rig, seconds: int) -> None:
+    """It dies half way, so the other one writes over what it left."""
+    # Its monotonic clock is off by as much, which means nothing; left alone, `time.sleep` would fail in libfaketime.
+    clock = {"LD_PRELOAD": str(LIBFAKETIME), "FAKETIME": f"{seconds:+d}"}
+    run_ids, wrong = await both_half_way(own_rig, clock)
 
-    clock.write_text(f"{-seconds:+d}")
-    run_ids += await own_rig.half_way()
     wrong.kill()
 
     await own_rig.recovers(run_ids)
+
+
+async def test_a_worker_whose_clock_jumps_to_and_fro_loses_nothing(own_rig: Rig, tmp_path: Path) -> None:
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    (tmp_path / "sitecustomize.py").write_text(JUMPING_CLOCK)
+    path = os.pathsep.join([str(tmp_path), str(ROOT), str(TESTS)])
+    run_ids, wrong = await both_half_way(own_rig, {"PYTHONPATH": path, "CLOCK_OFFSET": str(offset)})
+
+    for seconds in (HOUR, -HOUR, 0, -HOUR):
+        offset.write_text(f"{seconds:+d}")
+        run_ids += await own_rig.half_way(RUNS // 4)
+    wrong.kill()
+
+    await own_rig.recovers(run_ids)
+
+
+JUMPING_CLOCK = """
+import os, time
+real = time.time
+def jumping():
+    with open(os.environ["CLOCK_OFFSET"]) as file:
+        return real() + int(file.read() or 0)
+time.time = jumping
+"""
+
+
+async def both_half_way(rig: Rig, clock: dict[str, str]) -> tuple[list[str], Worker]:
+    """Runs on a worker with a right clock and on the one that is returned, which has another."""
+    (right,) = await rig.start_workers(1)
+    (wrong,) = await rig.start_workers(1, **clock)
+    run_ids = await rig.half_way()
+    await eventually(lambda: {right.pid, wrong.pid} <= {call.pid for call in rig.calls_of(run_ids)}, every=0.05)
+    return run_ids, wrong
 
 
 # -- row 27: signals, file handles, disks ------------------------------------------------------------------------------
@@ -139,19 +164,25 @@ async def test_a_worker_that_is_told_to_end_ends_in_time_and_leaves_the_rest_to_
     assert set(own_rig.installation.executed_twice().values()) <= {2}
 
 
-async def test_a_worker_without_file_handles_goes_on_with_what_it_has(own_rig: Rig) -> None:
-    (worker,) = await own_rig.start_workers(1)
-    await own_rig.recovers(await own_rig.installation.start_runs(RUNS))
-    least, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+async def test_a_worker_without_file_handles_goes_on_when_it_has_some_again(
+    servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Its connections break and it cannot make new ones. The nodes open no files, for what they do is their own."""
+    async with open_rig(servers, tmp_path, blueprints=(*BLUEPRINTS, NAPS)) as rig:
+        (worker,) = await rig.start_workers(1)
+        await rig.recovers(await rig.installation.start_runs(RUNS))
+        least, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
 
-    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_files(worker), most))
-    run_ids = await own_rig.half_way()
-    own_rig.kafka.reset()
-    own_rig.redis.reset()
-    await lasts(3.0)
-    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (least, most))
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_files(worker) - 1, most))
+        run_ids = await rig.installation.start_runs(RUNS, "naps")
+        for proxy in rig.proxies:
+            proxy.reset()
+        await lasts(3.0)
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (least, most))
 
-    await own_rig.recovers(run_ids)
+        async with rig.installation.records() as auditor:
+            await auditor.ended(run_ids, within=RECOVERY_SECONDS)
+        await rig.recovers(await rig.installation.start_runs(RUNS))
 
 
 def open_files(worker: Worker) -> int:
@@ -160,18 +191,16 @@ def open_files(worker: Worker) -> int:
 
 @pytest.mark.embedded
 async def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room(
-    embedded_servers: dict[str, str], tmp_path: Path
+    embedded_servers: Mapping[str, str], tmp_path: Path
 ) -> None:
     """No file of the worker may grow beyond what SQLite's has, so every commit fails for some seconds."""
-    from support.faulty import open_rig  # noqa: PLC0415  # this test alone has no stack to choose
-
     async with open_rig(embedded_servers, tmp_path) as rig:
         (worker,) = await rig.start_workers(1)
         await rig.recovers(await rig.installation.start_runs(RUNS))
         written = [file.stat().st_size for file in rig.installation.folder.glob("famulus.db*")]
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (max(written), resource.RLIM_INFINITY))
 
-        run_ids = await rig.installation.start_runs(20 * RUNS)
+        run_ids = await rig.installation.start_runs(8 * RUNS)
         await lasts(5.0)
         assert await rig.installation.unfinished(run_ids) > 0, "the disk was not full"
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -200,22 +229,27 @@ def earlier(tmp_path: Path) -> Path:
     return folder
 
 
-async def test_workers_of_two_versions_share_the_runs_and_one_replaces_the_other(own_rig: Rig, earlier: Path) -> None:
-    """As in a rolling deployment: the tables are migrated first, then workers are replaced one after the other."""
-    old = own_rig.installation.start_worker(
-        **own_rig.environment, PYTHONPATH=os.pathsep.join([str(earlier), str(earlier / "tests")])
-    )
-    await old.ready()
-    run_ids = await own_rig.half_way()
+@pytest.mark.real
+async def test_workers_of_two_versions_share_the_runs_and_one_replaces_the_other(
+    real_servers: Mapping[str, str], tmp_path: Path, earlier: Path
+) -> None:
+    """As in a rolling deployment: the tables are migrated first, then workers are replaced one after the other.
 
-    (new,) = await own_rig.start_workers(1)
-    run_ids += await own_rig.half_way()
-    await own_rig.called(run_ids, len(run_ids) * len(FAN_STEPS) // 2)
-    await both_work(own_rig, old, new)
-    old.send(signal.SIGTERM)
+    A SQLite file is one worker's own: an older one refuses a file that a newer one has migrated.
+    """
+    async with open_rig(real_servers, tmp_path) as rig:
+        path = os.pathsep.join([str(earlier), str(earlier / "tests")])
+        (old,) = await rig.start_workers(1, PYTHONPATH=path)
+        run_ids = await rig.half_way()
 
-    assert await old.ended() == 0
-    await own_rig.recovers(run_ids)
+        (new,) = await rig.start_workers(1)
+        run_ids += await rig.half_way()
+        await rig.called(run_ids, len(run_ids) * len(FAN_STEPS) // 2)
+        await both_work(rig, old, new)
+        old.send(signal.SIGTERM)
+
+        assert await old.ended() == 0
+        await rig.recovers(run_ids)
 
 
 async def both_work(rig: Rig, *workers: Worker) -> None:
