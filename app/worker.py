@@ -332,6 +332,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         item_patience_seconds=settings.item_patience_seconds,
         timer_in_memory_seconds=settings.timer_in_memory_seconds,
         timer_lookahead_seconds=settings.timer_lookahead_seconds,
+        child_look_seconds=settings.child_look_seconds,
         timer_poll_seconds=settings.timer_poll_seconds,
         execution=ExecutionLimits(
             steps=settings.concurrency,

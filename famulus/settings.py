@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     timer_lookahead_seconds: float = Field(
         4.0, ge=0, description="runs are loaded so long before something of them is due"
     )
+    child_look_seconds: float = Field(
+        600.0, gt=0, description="a run that sleeps while it waits for child runs looks at them about so often"
+    )
     timer_poll_seconds: float = Field(1.0, gt=0, description="how often is looked for runs of which something is due")
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
 

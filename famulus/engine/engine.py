@@ -26,6 +26,7 @@ from famulus.engine.execution import ExecutionLimits, Executor
 from famulus.engine.items import ItemOptions, ItemWorker
 from famulus.engine.joins import JoinDesk
 from famulus.engine.lending import Lending
+from famulus.engine.quarantine import Inheriting, Quarantine
 from famulus.engine.records import (
     Claimed,
     Fork,
@@ -38,7 +39,6 @@ from famulus.engine.records import (
     parse_job,
     parse_redeemed,
 )
-from famulus.engine.quarantine import Inheriting, Quarantine
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
@@ -47,7 +47,7 @@ from famulus.engine.session import Session, SessionServices
 from famulus.engine.spreading import ItemDesk
 from famulus.engine.steps import StepRunner
 from famulus.engine.streaming import Watchers
-from famulus.engine.timers import NAP_SECONDS, Alarms, TimerDesk, TimerReader
+from famulus.engine.timers import LOOK_SECONDS, NAP_SECONDS, Alarms, TimerDesk, TimerReader
 from famulus.errors import (
     BadRecordError,
     BlueprintError,
@@ -152,6 +152,8 @@ class EngineOptions:
     """A run that waits longer than that sleeps in the store. `math.inf`: runs stay in memory while they wait."""
     timer_lookahead_seconds: float = 4.0
     """Runs are loaded so long before something of them is due, or as long as they stay in memory if that is less."""
+    child_look_seconds: float = LOOK_SECONDS
+    """A dormant run that waits for child runs looks at them about so often, in case their notices were lost."""
     timer_poll_seconds: float = 1.0
     """How often is looked for such runs."""
     crash_budget: int = 3
@@ -202,6 +204,7 @@ class Engine:
                 deliverable=partial(settled, max_bytes=options.execution.value_bytes),
             ),
             timers=timers,
+            look_seconds=options.child_look_seconds,
         )
         self.runs = Runs(
             services,

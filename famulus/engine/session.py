@@ -21,7 +21,7 @@ from famulus.engine.batch import Batch, first
 from famulus.engine.commands import Command
 from famulus.engine.inheritance import Inherited
 from famulus.engine.obeying import obey
-from famulus.engine.timers import RunTimers, TimerDesk, key_of
+from famulus.engine.timers import LOOK_SECONDS, RunTimers, TimerDesk, key_of
 from famulus.errors import OwnershipLostError, RetryableError
 from famulus.faultpoints import K4, K5, K6, ON, reach, reach_amid
 from famulus.flow.advance import advance
@@ -29,6 +29,7 @@ from famulus.flow.decisions import Decision, RunStep, StartChild, TellChild
 from famulus.flow.facts import Fact, JoinCounted
 from famulus.flow.limits import RunLimits
 from famulus.flow.status import RUN_ENDED, RunStatus, StepStatus
+from famulus.flow.waiting import ForChild
 from famulus.ids import UNSTAMPED, Stamp
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class SessionServices:
     announce_seconds: float
     limits: RunLimits
     timers: TimerDesk
+    look_seconds: float = LOOK_SECONDS
+    """How often a dormant run that waits for children is woken to look at them, or half as often."""
 
 
 @dataclass(slots=True, eq=False)
@@ -253,10 +256,17 @@ class Session:
         """The commit with its timers; out of the index of open runs or back in it, as the run goes to sleep or on."""
         closes = commit.closes or self._may_rest(batch, now)
         timers = self.timers.unstored(self.run.timers, commit.stamp, now=now)
+        if closes and self._waits_for_children():
+            # The broker may lose what parent and child have to tell each other, and nobody looks after a dormant run.
+            timers = (*timers, self.timers.look(commit.stamp, now=now, every=self.services.look_seconds))
         takes_over = commit.takes_over or self._is_dormant
         if not timers and (closes, takes_over) == (commit.closes, commit.takes_over):
             return commit
         return replace(commit, timers=timers, closes=closes, takes_over=takes_over)
+
+    def _waits_for_children(self) -> bool:
+        steps = self.run.steps.values()
+        return self.run.status not in RUN_ENDED and any(isinstance(step.waiting_for, ForChild) for step in steps)
 
     def _note_stored(self, commit: Commit) -> None:
         self.timers.stored(commit.timers)
@@ -360,8 +370,8 @@ class Session:
         backoff = Backoff()
         self._check()
         while True:
-            # A batch that was sent may be stored at any time, and would count: whoever loads the run anew in this tenure
-            # has to find it there. So it is sent until it is confirmed, also when this session has been given up.
+            # A batch that was sent may be stored at any time, and would count: whoever loads the run anew in this
+            # tenure has to find it there. So it is sent until it is confirmed, also when this session was given up.
             self.tenure.check()
             try:
                 if ON:

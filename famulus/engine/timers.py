@@ -19,15 +19,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from zlib import crc32
 
 from famulus.errors import OwnershipLostError, RetryableError, TerminalError
-from famulus.flow.waiting import TimerKey
+from famulus.flow.waiting import TimerKey, TimerKind
+from famulus.ids import StepId
 from famulus.ports import TimerRow
 
 if TYPE_CHECKING:
     from famulus.engine.runs import Runs
     from famulus.engine.tenure import Tenure
-    from famulus.flow.waiting import TimerKind
     from famulus.ids import RunId, Stamp
     from famulus.ports import Bus, Clock, TimerStore
 
@@ -39,6 +40,10 @@ HEAP_SLACK: Final = 64
 PAGE_ROWS: Final = 500
 AGAIN_SECONDS: Final = 60.0
 """A run that cannot be loaded is tried again after so long."""
+
+LOOK: Final = "look"
+"""The kind of a row that wakes a run to look whether what it waits for is still there. No timer of a run is of it."""
+LOOK_SECONDS: Final = 600.0
 
 RowKey: TypeAlias = tuple[int, float, str, str, str]
 
@@ -179,9 +184,21 @@ class RunTimers:
             if self._desk.is_far(due_at, now) and self._due_of_row(key) != due_at
         )
 
+    def look(self, stamp: Stamp, *, now: float, every: float) -> TimerRow:
+        """A row that wakes the run in some time, at most twice as long.
+
+        Its time depends on the run alone, so that one that often goes to sleep has one row, and not all runs wake at
+        once.
+        """
+        phase = crc32(self._run_id.encode()) % 1000 / 1000 * every
+        due_at = ((now - phase) // every + 2) * every + phase
+        return replace(self._row(TimerKey(TimerKind.RUN, StepId("")), due_at, stamp), kind=LOOK)
+
     def stored(self, rows: Sequence[TimerRow]) -> None:
         """These rows are in the store; what they replace is not needed any more."""
         for row in rows:
+            if row.kind == LOOK:
+                continue
             key = key_of(row)
             known = self._rows.get(key)
             if known is not None and known.due_at != row.due_at:

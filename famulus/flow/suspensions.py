@@ -106,8 +106,9 @@ def timer_due(on: Deciding, fact: f.TimerDue) -> None:
 
 
 def begin(on: Deciding) -> None:
-    """Start the run at its start nodes."""
-    on.set_status(RunStatus.RUNNING)
+    """Start the run at its start nodes; if it is paused, they are due when it goes on."""
+    if on.run.status is not RunStatus.PAUSED:
+        on.set_status(RunStatus.RUNNING)
     for node_id in on.graph.start_nodes:
         on.start(node_id)
     on.end_if_nothing_is_live()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually, outputs, statuses
@@ -512,3 +513,36 @@ async def test_a_child_is_told_when_the_broker_is_back() -> None:
         run = await world.ended("r1")
 
     assert outputs(run)["end"] == 12
+
+
+@pytest.mark.parametrize("lost", ["start", "child_ended"])
+async def test_what_the_broker_acknowledged_and_lost_holds_up_no_parent(lost: str) -> None:
+    """The parent is dormant, and out of the index of open runs: but for its timer nobody would look after it."""
+    times: dict[str, Any] = {
+        "timer_in_memory_seconds": 0.05,
+        "timer_lookahead_seconds": 0.02,
+        "timer_poll_seconds": 0.02,
+        "child_look_seconds": 0.3,
+    }
+    losses: list[bytes] = []
+    async with FaultyWorld(NODES, **times) as world:
+        send = world.bus.send_job
+
+        async def send_or_lose(run_id: RunId, value: bytes, **more: Any) -> Any:
+            document = msgspec.json.decode(value)
+            kind = document.get("command") or document.get("type")
+            if kind == lost and (run_id == "r1.call" or lost == "child_ended") and not losses:
+                losses.append(value)
+                acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                acknowledged.set_result(None)
+                return acknowledged
+            return await send(run_id, value, **more)
+
+        world.bus.send_job = send_or_lose  # type: ignore[method-assign]
+        await world.push(blueprint("child", {"nap": {"uses": "sleep", "params": {"duration": 1500}}, "a": "echo"}))
+        await world.push(parent(calling("child")))
+        await world.start("parent", "r1")
+        run = await world.ended("r1")
+
+    assert len(losses) == 1
+    assert run.summary.status == "completed"

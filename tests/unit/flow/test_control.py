@@ -12,6 +12,8 @@ from support.play import Play, played
 
 from famulus.flow import facts as f
 from famulus.flow.state import RunState, StepState
+from famulus.flow.status import RunStatus
+from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import StepId
 
 SEEDS = pytest.mark.parametrize("seed", range(6))
@@ -264,3 +266,15 @@ def test_a_join_that_cancels_losers_does_not_cancel_itself() -> None:
     ask(run, f.RerunRequested, step_id=StepId("j"), changes={})
 
     assert run.run.status == "completed"
+
+
+def test_a_run_that_is_paused_before_its_time_begins_when_it_goes_on() -> None:
+    heart = Heart(graph_of({"a": "x"}))
+    heart.tell(f.RunStarted(at=0.0, not_before=100.0))
+    heart.tell(f.PauseRequested(by="me", reason="", at=1.0))
+
+    heart.tell(f.TimerDue(key=TimerKey(TimerKind.START, StepId("")), at=101.0))
+    assert (heart.run.status, heart.due) == (RunStatus.PAUSED, {"a"})
+
+    heart.tell(f.UnpauseRequested(by="me", at=102.0))
+    assert (heart.run.status, heart.due) == (RunStatus.RUNNING, {"a"})
