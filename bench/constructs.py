@@ -18,17 +18,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from bench.blueprints import sleeping
-from bench.machine import command_line, machine_facts, memory_mb
+from bench.machine import machine_facts, memory_mb
 from bench.measure import Plan, Scene, cpu_of_others, end_of, new_runs, open_scene, percentiles, warm_up
+from bench.program import cases_among, end_in_order, parser_of, print_document
 from bench.site import Site, new_namespace, open_site, report
 from famulus.blueprint import parse_blueprint
 from famulus.connect import migrate_schema
@@ -54,21 +52,17 @@ SHOWN_PROBLEMS: Final = 5
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    end_in_order()
     facts = machine_facts()
     with open_site(options.stack) as site:
         constructs = asyncio.run(_measure_all(site, options))
         document = {
-            "command": command_line(),
             "stack": options.stack,
             "machine": facts,
             "servers": dict(site.server_versions),
             "constructs": constructs,
         }
-    text = json.dumps(document, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    print(text)
+    print_document(document, options.out)
 
 
 async def _measure_all(site: Site, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -268,26 +262,15 @@ CASES: Final[Mapping[str, Measure]] = {
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stack", choices=("embedded", "real", "env"), default="embedded")
-    parser.add_argument("--cases", type=_cases, default=",".join(CASES), help="of %(default)s")
+    parser = parser_of(__doc__, stacks=("embedded", "real", "env"), default_stack="embedded")
+    parser.add_argument("--cases", type=cases_among(CASES), default=",".join(CASES), help="of %(default)s")
     parser.add_argument("--sleeping", type=int, default=1_000, help="runs that are due at the same moment")
     parser.add_argument(
         "--units", type=int, default=10_000, help="at most so many items, rounds or levels of each size"
     )
     parser.add_argument("--waiting", type=int, default=100_000, help="runs that wait")
-    parser.add_argument("--loop", choices=("aio", "uvloop"), default="aio")
     parser.add_argument("--bound", type=float, default=240.0, help="seconds for the runs of a measurement")
-    parser.add_argument("--out", type=Path, help="write the document to this file too")
     return parser.parse_args()
-
-
-def _cases(text: str) -> list[str]:
-    cases = [name for name in text.split(",") if name]
-    unknown = [name for name in cases if name not in CASES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
-    return cases
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.machine import ROOT, command_line, machine_facts
+from bench.machine import ROOT, machine_facts
+from bench.program import end_in_order, parser_of, print_document
 from bench.site import KEYSPACE, Site, new_namespace, open_site, report
 from bench.worker_process import LOG_TAIL_BYTES
 from famulus.connect import migrate_schema
@@ -37,7 +38,7 @@ LESS_IS_BETTER: Final = ("p50", "p95", "p99", "worker_cpu_ms_per_node", "worker_
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    end_in_order()
     facts = machine_facts()
     with open_site(options.stack) as site:
         asyncio.run(migrate_schema(site.settings(new_namespace())))
@@ -48,16 +49,12 @@ def main() -> None:
         document = _drive(peer, site, options, reps=options.reps)
         versions = dict(site.server_versions)
     document = {
-        "command": command_line(),
         "machine": facts,
         "servers": versions,
         "ratios": _ratios(document["summary"]),
         **document,
     }
-    text = json.dumps(document, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    print(text)
+    print_document(document, options.out)
 
 
 def _install(source: Path, folder: Path) -> Path:
@@ -150,16 +147,13 @@ def _better(name: str, ours: float, theirs: float) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, stacks=("real", "env"), default_stack="real")
     parser.add_argument("peer", type=Path, metavar="PEER_DIR", help="folder of the reference's benchmark")
-    parser.add_argument("--stack", choices=("real", "env"), default="real")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--discard", type=int, default=1, help="repetitions before those that count")
     parser.add_argument("--cases", help="as drive.mjs takes them: chain10:200,fan10:200")
     parser.add_argument("--idle", type=int, default=20)
-    parser.add_argument("--loop", choices=("aio", "uvloop"), default="aio")
     parser.add_argument("--app", default="app", help="the module whose application the workers run")
-    parser.add_argument("--out", type=Path, help="write the document to this file too")
     return parser.parse_args()
 
 

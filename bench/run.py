@@ -15,16 +15,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import statistics
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from bench.blueprints import NODES_OF_A_RUN
-from bench.machine import command_line, machine_facts
+from bench.machine import machine_facts
 from bench.measure import Plan, measure_idle, measure_memory, measure_throughput
+from bench.program import cases_among, end_in_order, parser_of, print_document
 from bench.site import Site, new_namespace, open_site, report
 from famulus.connect import migrate_schema
 
@@ -36,12 +34,11 @@ NOT_SUMMARISED: Final = ("case", "runs", "nodes_expected", "repetition")
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    end_in_order()
     facts = machine_facts()  # first: the load average is to tell what others do, not what this does
     with open_site(options.stack) as site:
         results = asyncio.run(_measure_all(site, options))
         document = {
-            "command": command_line(),
             "stack": options.stack,
             "workers": options.workers,
             "loop": options.loop,
@@ -50,10 +47,7 @@ def main() -> None:
             "summary": _summary(results),
             "results": results,
         }
-    text = json.dumps(document, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    print(text)
+    print_document(document, options.out)
 
 
 async def _measure_all(site: Site, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -103,28 +97,19 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stack", choices=("embedded", "real", "env"), default="embedded")
-    parser.add_argument("--cases", type=_cases, default=DEFAULT_CASES, help="of %(default)s, bigchain10")
+    parser = parser_of(__doc__, stacks=("embedded", "real", "env"), default_stack="embedded")
+    parser.add_argument(
+        "--cases", type=cases_among(NODES_OF_A_RUN), default=DEFAULT_CASES, help="of %(default)s, bigchain10"
+    )
     parser.add_argument("--runs", type=int, help=f"of each case; default: {STEPS_OF_A_MEASUREMENT} steps of each")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--discard", type=int, default=1, help="repetitions before those that count")
     parser.add_argument("--idle", type=int, default=50, help="runs of a chain of ten, one at a time; 0 for none")
     parser.add_argument("--memory", action="store_true", help="add the memory of a worker over 100,000 steps")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--loop", choices=("aio", "uvloop"), default="aio")
     parser.add_argument("--bound", type=float, default=180.0, help="seconds for the runs of a measurement")
     parser.add_argument("--app", default="app", help="the module whose application the workers run")
-    parser.add_argument("--out", type=Path, help="write the document to this file too")
     return parser.parse_args()
-
-
-def _cases(text: str) -> list[str]:
-    cases = [name for name in text.split(",") if name]
-    unknown = [name for name in cases if name not in NODES_OF_A_RUN]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no such case: {', '.join(unknown)}; there are {', '.join(NODES_OF_A_RUN)}")
-    return cases
 
 
 if __name__ == "__main__":
