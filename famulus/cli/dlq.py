@@ -249,7 +249,10 @@ def _story(stored: StoredLetter) -> RenderableType:
         headers.add_row(Text(one_line(name), style="dim"), Text(one_line(shown or (header or b"").hex(" "), limit=300)))
     parts: list[RenderableType] = [Text.assemble((plain(summary.letter_id), "bold"), "  ", _state(mark.state)), facts]
     for title, value in (("Key", letter.key), ("Value", letter.value)):
-        parts += [Text(), Text(f"{title}: none" if value is None else f"{title}, {len(value):,} bytes in all", style="bold")]
+        parts += [
+            Text(),
+            Text(f"{title}: none" if value is None else f"{title}, {len(value):,} bytes in all", style="bold"),
+        ]
         parts.append(_bytes(value))
     if letter.headers:
         parts += [Text(), Text("Headers", style="bold"), headers]
