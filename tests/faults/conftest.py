@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONG = "FAMULUS_TEST_LONG_FAULTS"
-STACKS = [pytest.param("embedded", marks=pytest.mark.embedded), pytest.param("real", marks=pytest.mark.real)]
+STACKS = [
+    pytest.param("embedded", marks=pytest.mark.embedded),
+    pytest.param("real", marks=[pytest.mark.real, pytest.mark.long]),
+]
+"""What does not need real servers is tried on them only when there is time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
