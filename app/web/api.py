@@ -16,15 +16,9 @@ from famulus.errors import BlueprintError, BlueprintNotFoundError
 from famulus.ids import BlueprintId, RunId
 from famulus.ports import StoredBlueprint
 
+from .fields import json_bytes
 from .rendering import json_response
-from .requests import (
-    events_query,
-    json_bytes,
-    run_id_of,
-    runs_query,
-    start_request,
-    steps_query,
-)
+from .requests import events_query, run_id_of, runs_query, start_request, steps_query
 from .sources import View
 
 PREFIX: Final = "/api/v1"

@@ -10,11 +10,10 @@ from famulus.engine.asking import CommandOutcome
 
 from .api import run_json, started_response
 from .rendering import json_response
-from .requests import command_request, fork_request, run_id_of
+from .requests import BY_API, command_request, fork_request, run_id_of
 from .sources import View
 
 COMMAND_SECONDS: Final = 5.0
-BY_API: Final = "api"
 
 blueprint = web.Blueprint("control")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from faust import web
 from yarl import URL
@@ -11,13 +11,9 @@ from famulus.engine.dead_letters.showing import letter_json, listed_json
 from famulus.ports import StoredLetter
 
 from .api import PREFIX
-from .callers import asker
-from .dead_letters_requests import is_yes, letters_query
+from .dead_letters_requests import letter_request, letters_query
 from .rendering import json_response
-from .requests import REASON_CHARACTERS, RequestError, json_object
 from .sources import View
-
-BY_API: Final = "api"
 
 blueprint = web.Blueprint("dead-letters-api")
 
@@ -44,40 +40,17 @@ class Letter(View):
 class Redrive(View):
     async def post(self, request: Any, letter_id: str) -> Any:
         """200: the record is on its topic again; 409: it was redriven or dropped before, and `again` is not said."""
-        asked = await _body(request, "again")
-        stored = await self.sources.letters.redrive(
-            letter_id, by=asker(request, asked.get("by"), BY_API), again=is_yes(asked, "again")
-        )
+        asked = await letter_request(request, "again")
+        stored = await self.sources.letters.redrive(letter_id, by=asked.by, again=asked.again)
         return json_response({"outcome": "redriven", "dead_letter": _letter(stored)})
 
 
 @blueprint.route("/dead-letters/{letter_id}/drop", name="drop")
 class Drop(View):
     async def post(self, request: Any, letter_id: str) -> Any:
-        asked = await _body(request, "reason")
-        reason = asked.get("reason")
-        stored = await self.sources.letters.drop(
-            letter_id, by=asker(request, asked.get("by"), BY_API), reason=None if reason is None else str(reason)
-        )
+        asked = await letter_request(request, "reason")
+        stored = await self.sources.letters.drop(letter_id, by=asked.by, reason=asked.reason)
         return json_response({"outcome": "dropped", "dead_letter": _letter(stored)})
-
-
-async def _body(request: Any, *names: str) -> dict[str, Any]:
-    """Who asks, and these; the body may be left out."""
-    given = await json_object(request) if request.can_read_body else {}
-    problems = [
-        f"{name[:40]}: is not known, expected {', '.join(('by', *names))}"
-        for name in given
-        if name not in ("by", *names)
-    ]
-    problems += [
-        f"{name}: expected a text of at most {REASON_CHARACTERS} characters"
-        for name in ("by", "reason")
-        if given.get(name) is not None and not (isinstance(given[name], str) and len(given[name]) <= REASON_CHARACTERS)
-    ]
-    if problems:
-        raise RequestError(f"the body does not fit: {'; '.join(problems)}", status=422, problems=problems)
-    return given
 
 
 def _letter(stored: StoredLetter) -> dict[str, Any]:

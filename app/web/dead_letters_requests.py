@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+
+from aiohttp import web
 
 from famulus.engine.dead_letters.desk import STATES, LetterFilter
 from famulus.ports import LetterPlace, LetterSummary
 
-from .requests import RequestError
+from .callers import asker
+from .fields import Fields
+from .requests import BY_API, REASON_CHARACTERS
 
 LETTERS_LIMIT: Final = 50
 LETTERS_LIMIT_MAX: Final = 500
@@ -29,40 +33,44 @@ class LettersQuery:
         return {**self.given, "before": f"{last.at!r}/{last.letter_id}"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterRequest:
+    by: str
+    again: bool
+    reason: str | None
+
+
 def letters_query(query: Mapping[str, str]) -> LettersQuery:
-    problems: list[str] = []
     given = {name: value for name, value in query.items() if name in _NAMES and value}
-    state = given.get("state")
-    if state is not None and state not in STATES:
-        problems.append(f"state: {state[:40]!r}, expected one of {', '.join(STATES)}")
-    limit = given.get("limit", str(LETTERS_LIMIT))
-    if not limit.isdigit() or not 1 <= int(limit[:9]) <= LETTERS_LIMIT_MAX:
-        problems.append(f"limit: {limit[:40]!r}, expected a number from 1 to {LETTERS_LIMIT_MAX}")
+    fields = Fields.of_query(given)
+    limit = fields.number("limit", int, at_least=1, at_most=LETTERS_LIMIT_MAX) or LETTERS_LIMIT
     asked = LetterFilter(
-        state=state,
+        state=fields.one_of("state", STATES),
         code=given.get("code"),
         topic=given.get("topic"),
         run_id=given.get("run_id"),
-        since=_moment(given, "since", problems),
-        until=_moment(given, "until", problems),
+        since=_moment(fields, "since"),
+        until=_moment(fields, "until"),
         text=given.get("text"),
     )
-    before = _place(given.get("before"), problems)
-    if problems:
-        raise RequestError(f"the query does not fit: {'; '.join(problems)}", status=400, problems=problems)
+    before = _place(fields, "before")
+    fields.check()
     shown = {name: value for name, value in given.items() if name != "before"}
-    return LettersQuery(asked=asked, given=shown, limit=int(limit), before=before)
+    return LettersQuery(asked=asked, given=shown, limit=limit, before=before)
 
 
-def is_yes(document: Mapping[str, Any], name: str) -> bool:
-    value = document.get(name, False)
-    if not isinstance(value, bool):
-        raise RequestError(f"the body does not fit: {name}: expected true or false", status=422)
-    return value
+async def letter_request(request: web.Request, *names: str) -> LetterRequest:
+    """Who asks, and these of the others; the body may be left out."""
+    fields = await Fields.of_body(request, may_be_missing=True)
+    given_by = fields.text("by", at_most=REASON_CHARACTERS)
+    again, reason = fields.flag("again"), fields.text("reason", at_most=REASON_CHARACTERS)
+    fields.only("by", *names)
+    fields.check()
+    return LetterRequest(by=asker(request, given_by, BY_API), again=again, reason=reason)
 
 
-def _moment(given: Mapping[str, str], name: str, problems: list[str]) -> float | None:
-    text = given.get(name)
+def _moment(fields: Fields, name: str) -> float | None:
+    text = fields.given.get(name)
     if text is None:
         return None
     try:
@@ -74,17 +82,18 @@ def _moment(given: Mapping[str, str], name: str, problems: list[str]) -> float |
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        problems.append(f"{name}: {text[:40]!r}, expected seconds since 1970 or a time such as 2026-11-24T15:00:00Z")
+        fields.problem(name, f"{text[:40]!r}, expected seconds since 1970 or a time such as 2026-11-24T15:00:00Z")
         return None
     return moment.timestamp()
 
 
-def _place(text: str | None, problems: list[str]) -> LetterPlace | None:
+def _place(fields: Fields, name: str) -> LetterPlace | None:
+    text = fields.given.get(name)
     if text is None:
         return None
     at, _, letter_id = text.partition("/")
     try:
         return LetterPlace(float(at), letter_id)
     except ValueError:
-        problems.append(f"before: {text[:40]!r}, expected what `next` has given")
+        fields.problem(name, f"{text[:40]!r}, expected what `next` has given")
         return None

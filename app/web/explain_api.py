@@ -8,8 +8,9 @@ from faust import web
 
 from famulus.engine.explaining.parked import ParkedSteps
 
+from .fields import RequestError
 from .rendering import clock, json_response
-from .requests import RequestError, run_id_of
+from .requests import run_id_of
 from .sources import View
 
 PARKED_LIMIT: Final = 1000

@@ -15,7 +15,7 @@ import msgspec
 
 from famulus.blueprint import ABSENT
 
-from .requests import RequestError
+from .fields import RequestError
 
 FIELDS_MAX: Final = 50
 PREFIX: Final = "field."

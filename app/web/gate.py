@@ -31,8 +31,8 @@ from famulus.security.scopes import Caller, Scope
 from famulus.settings import Settings
 
 from .callers import CALLER, FORM_TOKEN, ORIGIN
+from .fields import RequestError
 from .rendering import FORM_FIELD
-from .requests import RequestError
 
 if TYPE_CHECKING:
     from ..worker import FamulusApp  # noqa: TID252  # in a wheel, these folders lie inside a package

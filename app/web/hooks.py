@@ -12,8 +12,8 @@ from faust import web
 from famulus.engine.hooks import Call
 from famulus.security.calls import HEADER
 
+from .fields import RequestError
 from .rendering import json_response
-from .requests import RequestError
 from .sources import View
 
 BODY_BYTES: Final = 64 * 1024

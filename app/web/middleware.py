@@ -47,10 +47,11 @@ from famulus.security.audit import audit
 from famulus.settings import Settings
 
 from .callers import ORIGIN, caller_of
+from .fields import RequestError
 from .gate import GATE, SAFE_METHODS, is_same_origin
 from .login import LOGIN_PATH, login_page
 from .rendering import json_response, page, shown_to
-from .requests import RequestError, is_loopback
+from .requests import is_loopback
 
 log = logging.getLogger(__name__)
 

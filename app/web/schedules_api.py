@@ -10,8 +10,9 @@ from famulus.engine.scheduling.book import ScheduleOutcome, ScheduleView
 
 from .api import PREFIX, STATUS_OF
 from .callers import asker
+from .fields import RequestError, json_object
 from .rendering import json_response
-from .requests import RequestError, asked_by, json_object, trigger_request
+from .requests import BY_API, asked_by, trigger_request
 from .sources import View
 
 STATUS_OF_OUTCOME: Final = {
@@ -19,7 +20,6 @@ STATUS_OF_OUTCOME: Final = {
     ScheduleOutcome.EXISTING: 200,
     ScheduleOutcome.REPLACED: 200,
 }
-BY_API: Final = "api"
 
 blueprint = web.Blueprint("schedules-api")
 

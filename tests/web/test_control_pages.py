@@ -9,7 +9,7 @@ from support.site import FORM, NASTY_TEXT, Site
 from support.world import blueprint, eventually
 
 from app.web.forms import fields_of, payload_of
-from app.web.requests import RequestError
+from app.web.fields import RequestError
 from famulus.blueprint import ABSENT
 
 
