@@ -76,6 +76,7 @@ def test_runs_come_to_their_right_end_on_real_servers_after_a_kill_at(
 def check(cell: Cell, left: Aftermath) -> None:
     runs = with_children(cell.run_ids.items())
     assert left.exit_code == -signal.SIGKILL
+    assert left.found.keys() == runs.keys(), "lost"
     assert [fault for run_id, shape in runs.items() for fault in left.found[run_id].faults(shape)] == []
     for run_id, shape in runs.items():
         recorded = left.found[run_id].recorded()

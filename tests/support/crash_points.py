@@ -12,6 +12,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -68,6 +69,7 @@ class Aftermath:
     deaths: int
     """So many workers have died since the runs were started, at most."""
     found: Mapping[str, Found]
+    """Those that are not lost."""
     effects: Mapping[str, Mapping[str, int]]
 
 
@@ -95,8 +97,9 @@ class Deaths:
         self.installation.start_worker(**self._environment())
         async with open_records(settings_of(self.installation.environment)) as records:
             runs = self._runs()
-            await records.ended(list(runs), within=ENDS_WITHIN)
-            found = await records.find_all(list(runs))
+            with suppress(AssertionError):  # each cell tells of its own
+                await records.ended(list(runs), within=ENDS_WITHIN)
+            found = await records.find_all(list(await records.statuses(list(runs))))
         effects = effects_by_run(effects_in(self._sink), runs)
         return {cell: self._aftermath(cell, found, effects) for cell in self.cells}
 
@@ -124,7 +127,7 @@ class Deaths:
         return Aftermath(
             exit_code=self.exits[cell],
             deaths=len(self.installation.workers) - 1 - self.first_worker[cell],
-            found={run_id: found[run_id] for run_id in runs},
+            found={run_id: found[run_id] for run_id in runs if run_id in found},
             effects={run_id: effects[run_id] for run_id in runs},
         )
 
