@@ -18,11 +18,7 @@ from support.proxy import Direction, Proxy
 from support.wires import Message
 from support.world import eventually
 
-from famulus.ids import RunId
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from support.faulty import Rig
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -154,7 +150,7 @@ async def test_a_write_that_times_out_is_recorded_once(rig: Rig, moment: str) ->
 
 
 @pytest.mark.parametrize("moment", ["before it applies", "after it applies"])
-async def test_an_epoch_whose_answer_is_lost_is_never_taken_twice(rig: Rig, moment: str) -> None:
+async def test_a_worker_that_never_hears_of_its_epoch_takes_the_next_one(rig: Rig, moment: str) -> None:
     """The only lightweight transaction: its time-out says nothing, so the next number is taken."""
     assert rig.cassandra is not None
     lose = rig.cassandra.lose_requests if moment == "before it applies" else rig.cassandra.lose_replies
@@ -165,12 +161,4 @@ async def test_an_epoch_whose_answer_is_lost_is_never_taken_twice(rig: Rig, mome
 
     await eventually(lambda: loss.lost > 0, within=60.0, every=0.05)
     await rig.recovers(run_ids)
-    async with rig.installation.records() as auditor:
-        stamps = await auditor_stamps(auditor, run_ids)
-    assert len(stamps) > 0
     third.kill()
-
-
-async def auditor_stamps(auditor: object, run_ids: Sequence[str]) -> set[int]:
-    heads = await auditor._store.heads([RunId(run_id) for run_id in run_ids])  # type: ignore[attr-defined]
-    return {head.stamp for _, head in heads.values()}

@@ -96,6 +96,9 @@ async def open_rig(
     rig = await build_rig(servers, folder, blueprints=blueprints)
     try:
         yield rig
+    except BaseException as error:
+        error.add_note("\n".join(f"--- {name}\n{log}" for name, log in rig.logs_to_show()))
+        raise
     finally:
         rig.close()
 
