@@ -19,6 +19,9 @@ ITEMS: Final = "items"
 SESSION_SECONDS: Final = 6.0
 FROM_ENGINES: Final = frozenset({"step", "wake", "timer", "item", "taken", "outcome"})
 """What engines send to themselves, and can do without."""
+OF_CHILDREN: Final = frozenset({"start", "command"})
+"""What they tell child runs, and are told by them. A parent that sleeps looks for it; one that stays in memory, as only
+tests have it, does not."""
 
 TopicPartition = tuple[str, int]
 
@@ -34,6 +37,7 @@ class Broker:
         self.dead_letters: list[tuple[Record, str]] = []
         self.lost = self.doubled = self.held = 0
         """How many of the next records fare so."""
+        self._losable = FROM_ENGINES | OF_CHILDREN if world.plan.dormant else FROM_ENGINES
         self.seconds = 0.0
         """How late what is doubled or held comes."""
         self.group = Group(world, self)
@@ -77,7 +81,7 @@ class Broker:
 
     def _receive(self, record: Record) -> None:
         """What an engine has sent; it is acknowledged in any case."""
-        if self.lost and _type_of(record) in FROM_ENGINES:
+        if self.lost and _type_of(record) in self._losable:
             self.lost -= 1
             self._world.note("topic", "lost", record.value)
         elif self.held:

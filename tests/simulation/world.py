@@ -513,6 +513,7 @@ class Worker:
             "item_patience_seconds": 5.0,
             "timer_in_memory_seconds": 5.0 if plan.dormant else math.inf,
             "timer_poll_seconds": TIMER_POLL_SECONDS,
+            "child_look_seconds": 20.0,
             **plan.options,
         }
         self.engine = Engine(ports, world.registry, EngineOptions(worker=self.process.name, **options))
