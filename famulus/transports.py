@@ -7,7 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from famulus.errors import SettingsError
-from famulus.security.transport import beyond_loopback, client_context
+from famulus.security.loopback import beyond_loopback
+from famulus.security.transport import client_context
 from famulus.settings import Settings, variable_of
 
 _WITH_TLS: Final = ("SSL", "SASL_SSL")

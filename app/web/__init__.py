@@ -12,6 +12,7 @@ from typing import Any
 from faust.web.base import BlueprintManager
 
 from famulus.errors import SettingsError
+from famulus.security.loopback import is_loopback
 from famulus.settings import Settings, variable_of
 
 from ..worker import FamulusApp  # noqa: TID252  # in a wheel, these folders lie inside a package
@@ -32,7 +33,6 @@ from . import (
 from .gate import GATE, gate_of
 from .middleware import middlewares
 from .rendering import STATIC
-from .requests import is_loopback
 from .sources import SOURCES, Board, Sources, Throughput
 
 

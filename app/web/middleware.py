@@ -44,6 +44,7 @@ from famulus.errors import (
     ScheduleNotFoundError,
 )
 from famulus.security.audit import audit
+from famulus.security.loopback import is_loopback
 from famulus.settings import Settings
 
 from .callers import ORIGIN, caller_of
@@ -51,7 +52,6 @@ from .fields import RequestError
 from .gate import GATE, SAFE_METHODS, is_same_origin
 from .login import LOGIN_PATH, login_page
 from .rendering import json_response, page, shown_to
-from .requests import is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -164,15 +163,6 @@ async def trigger_request(request: web.Request) -> str | float | None:
     fields.only("at")
     fields.check()
     return at
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _place(query: Mapping[str, str], *, limit: int, limit_max: int) -> PlaceQuery:

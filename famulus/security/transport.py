@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
-from collections.abc import Iterable
 from pathlib import Path
 
 from famulus.errors import SettingsError
@@ -34,17 +32,3 @@ def client_context(
     elif key_file is not None:
         raise SettingsError(f"{prefix}_CERT_FILE", f"not set, but {prefix}_KEY_FILE is: name the certificate too")
     return context
-
-
-def beyond_loopback(hosts: Iterable[str]) -> list[str]:
-    """Those of the hosts that are not this machine."""
-    return [host for host in hosts if not _is_loopback(host)]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
