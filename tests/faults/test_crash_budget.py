@@ -1,4 +1,4 @@
-"""Steps that end the process of their worker, beside steps that do not: real workers, and somebody who restarts them."""
+"""Steps that end the process of their worker, beside steps that do not: real workers, restarted when they end."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ BUDGET = 2
 BLUEPRINTS = (
     blueprint("exit", {"deadly": "heavy.exit", "after": "tests.quick"}, ("deadly", "after")),
     blueprint("segfault", {"deadly": "heavy.segfault", "after": "tests.quick"}, ("deadly", "after")),
-    blueprint(
-        "innocent", {f"n{number}": "heavy.nap" for number in range(4)}, ("n0", "n1"), ("n1", "n2"), ("n2", "n3")
-    ),
+    blueprint("innocent", {f"n{number}": "heavy.nap" for number in range(4)}, ("n0", "n1"), ("n1", "n2"), ("n2", "n3")),
 )
 
 
