@@ -41,7 +41,7 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#([^)\s]*))?\)")
 FIRST_PAGES = (ROOT / "README.md", ROOT / "docs/tutorial/first-workflow.md")
-OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK", "FAMULUS_FAULTPOINTS"}
+OUTSIDE_SETTINGS = {"FAMULUS_TRACEBACK", "FAMULUS_TEST_REAL_STACK", "FAMULUS_FAULTPOINTS", "FAMULUS_SEED"}
 SECRETS_OF_USERS = "FAMULUS_SECRET_"
 """Read by the command line, by the tests, and before there are settings."""
 
