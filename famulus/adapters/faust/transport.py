@@ -2,6 +2,7 @@
 
 * The fetch wait of 1.5 s is hard-coded. aiokafka has one fetch in flight per broker and leaves out of it the partitions
   whose records are not drained yet: their next records wait for the end of that long poll.
+* Of a topic that was deleted and created again nothing is delivered before it is as long as it was.
 * A connection over which nothing comes any more is noticed after 90 s, or else a broker may not be away for long.
 * The drain loop starts four asyncio tasks for each record, and rests a second when the buffers of all partitions are
   full.
@@ -114,6 +115,8 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         for tp, records in fetched.items():
             if self.consumer.delivers(tp):
                 wanted[tp] = records
+                if tp in consumer.assignment():
+                    self.consumer.ends[tp] = consumer.highwater(tp)
             elif tp in consumer.assignment():
                 consumer.seek(tp, records[0].offset)
         return wanted
@@ -181,6 +184,11 @@ class TunedConsumer(driver.Consumer):
     the first record after a seek from one that follows a hole.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.ends: dict[TP, int | None] = {}
+        """Of each partition: the end of its log, as the last fetch told."""
+
     def _new_consumer_thread(self) -> TunedConsumerThread:
         return TunedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -224,12 +232,29 @@ class TunedConsumer(driver.Consumer):
         offset = message.offset
         expected = self._read_offset[tp]
         if expected is not None and offset < expected:
-            return  # delivered before
+            if not self._begins_anew(tp, expected):
+                return  # delivered before
+            expected = None
         if (offset != expected or self._committed_offset[tp] is None) and self.app.topics.acks_enabled_for(tp.topic):
             self._go_on_at(tp, offset, expected=expected)
         await self.callback(message)
         if self.flow_active:  # else a seek may have moved it meanwhile
             self._read_offset[tp] = offset + 1
+
+    def _begins_anew(self, tp: TP, expected: int) -> bool:
+        """Whether the log ends before what was read of it, for its topic was deleted and is there again.
+
+        The client has noticed that its position does not exist, and reads from the start. What is known of the offsets
+        of the log that is gone says nothing about this one.
+        """
+        end = self.ends.get(tp)
+        if end is None or end >= expected:
+            return False
+        self.log.warning("%s/%s was read up to %s and ends at %s now: it is read anew", *tp, expected, end)
+        for state in (self._acked, self._acked_index, self._gap):
+            state.pop(tp, None)
+        self._read_offset[tp] = self._committed_offset[tp] = None
+        return True
 
     def _go_on_at(self, tp: TP, offset: int, *, expected: int | None) -> None:
         """Replaces `_add_gap`, lines 1157-1168, which takes the record after the hole for a part of the hole."""

@@ -177,6 +177,35 @@ async def test_a_buffer_that_was_full_before_a_rebalance_resumes_nothing_after_i
     assert not log.consumer.delivers(PARTITION)
 
 
+async def test_a_log_that_begins_anew_in_the_middle_is_delivered_and_committed_from_its_start(
+    new_log: Callable[..., Log],
+) -> None:
+    log = new_log(committed=50)
+    await log.deliver(50, 51, 52)
+    log.acknowledge([50])
+    before = dict(log.messages)
+
+    log.consumer.ends[PARTITION] = 2
+    await log.deliver(0, 1)
+    log.acknowledge([0])
+
+    assert log.messages.keys() - before.keys() == {0, 1}
+    assert log.committable() == 1
+
+
+async def test_a_record_that_comes_again_while_its_log_is_as_long_as_it_was_is_dropped(
+    new_log: Callable[..., Log],
+) -> None:
+    log = new_log(committed=50)
+    await log.deliver(50, 51)
+
+    log.consumer.ends[PARTITION] = 52
+    log.messages.clear()
+    await log.deliver(50)
+
+    assert log.messages == {}
+
+
 def test_another_version_of_faust_is_refused(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "version", lambda _: "0.16.0")
 
