@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.site import Site
 
+from app.watchdog.judging import Trouble
 from famulus.errors import StoreUnavailableError
 
 BOTH_PLACES = pytest.mark.parametrize("prefix", ["", "/api/v1"])
@@ -53,3 +54,15 @@ async def test_a_worker_whose_store_hangs_is_not_ready(site: Site, monkeypatch: 
     monkeypatch.setattr(site.world.store, "recent", hang)
 
     assert "within 0.02 s" in (await site.json("/health/ready", status=503))["reasons"][0]
+
+
+async def test_a_worker_that_is_about_to_end_itself_is_not_live(site: Site) -> None:
+    site.app.watchdog.gives_up = "nothing helps"
+
+    assert (await site.json("/health/live", status=503))["reasons"] == ["nothing helps"]
+
+
+async def test_a_worker_in_trouble_is_not_ready_and_says_why(site: Site) -> None:
+    site.app.watchdog.troubles = (Trouble(kind="fetch_stalled", about=("jobs", 0), detail="jobs/0 stands", since=0.0),)
+
+    assert (await site.json("/health/ready", status=503))["reasons"] == ["jobs/0 stands"]
