@@ -23,6 +23,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 from famulus import faultpoints
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.faust.serializers import refuse_pickle
+from famulus.adapters.faust.transport import membership_of
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
 from famulus.client.live import LiveServers
@@ -248,7 +249,9 @@ class FamulusApp(faust.App):
     async def _take_over(self, *sent: Any, **_signal: Any) -> None:
         _app, assigned = sent
         jobs = self.settings.jobs_topic
-        self.engine.assigned(tp.partition for tp in assigned if tp.topic == jobs)
+        self.engine.assigned(
+            (tp.partition for tp in assigned if tp.topic == jobs), is_current=membership_of(self).is_current
+        )
 
     async def _hand_over(self, *_: object, **_signal: Any) -> None:
         await self.engine.say_alive()

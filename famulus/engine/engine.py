@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, assert_never
@@ -319,13 +319,15 @@ class Engine:
     def partitions(self) -> frozenset[int]:
         return self.runs.partitions
 
-    def assigned(self, partitions: Iterable[int]) -> None:
+    def assigned(self, partitions: Iterable[int], *, is_current: Callable[[], bool] = lambda: True) -> None:
         """These partitions of the jobs topic, and no others, are this worker's from now on.
+
+        Nothing is written while `is_current` says that it is not sure that they still are.
 
         Takes a new epoch in the background; records that come meanwhile wait for it. Then every open run of the
         partitions is loaded and what is due of it set going.
         """
-        tenure = self.runs.take_over(partitions)
+        tenure = self.runs.take_over(partitions, is_current=is_current)
         self.steps.attempts.keep_only(tenure.partitions)
         if tenure.partitions:
             self._begin(self.recovery.begin(tenure))

@@ -86,10 +86,10 @@ class Runs:
     def partitions(self) -> frozenset[int]:
         return frozenset() if self.tenure.over else self.tenure.partitions
 
-    def take_over(self, partitions: Iterable[int]) -> Tenure:
+    def take_over(self, partitions: Iterable[int], *, is_current: Callable[[], bool] = lambda: True) -> Tenure:
         """Begin a tenure; runs are loaded anew when they are next needed, for another worker may have had them."""
         self.let_go()
-        self.tenure = Tenure(partitions)
+        self.tenure = Tenure(partitions, is_current=is_current)
         self._assigned.set()
         return self.tenure
 

@@ -372,7 +372,7 @@ class Session:
         while True:
             # A batch that was sent may be stored at any time, and would count: whoever loads the run anew in this
             # tenure has to find it there. So it is sent until it is confirmed, also when this session was given up.
-            self.tenure.check()
+            await self.tenure.confirmed(self.services.clock)
             try:
                 if ON:
                     reach_amid(K4, self.run_id)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from famulus.errors import OwnershipLostError
 from famulus.ids import Epoch, Stamp, stamp_of
+
+if TYPE_CHECKING:
+    from famulus.ports import Clock
+
+CONFIRMED_POLL_SECONDS: Final = 0.05
 
 
 class Tenure:
@@ -16,8 +22,9 @@ class Tenure:
     The epoch is taken from a global counter after the assignment and before the first write; until then `ready` waits.
     """
 
-    def __init__(self, partitions: Iterable[int]) -> None:
+    def __init__(self, partitions: Iterable[int], *, is_current: Callable[[], bool] = lambda: True) -> None:
         self.partitions = frozenset(partitions)
+        self._is_current = is_current
         self.over = False
         self._epoch: asyncio.Future[Epoch] = asyncio.get_running_loop().create_future()
         self._counter = itertools.count(1)
@@ -41,6 +48,16 @@ class Tenure:
         await asyncio.wait({self._epoch})
         self.check()
         return self._epoch.result()
+
+    async def confirmed(self, clock: Clock) -> None:
+        """Wait as long as it is not sure that the partitions are still this worker's: it writes nothing meanwhile.
+
+        Raises `OwnershipLostError` if they are not.
+        """
+        self.check()
+        while not self._is_current():
+            await clock.sleep(CONFIRMED_POLL_SECONDS)
+            self.check()
 
     def check(self) -> None:
         if self.over:

@@ -31,6 +31,7 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStat
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 
+from famulus.adapters.faust.membership import Membership
 from famulus.errors import SettingsError
 from famulus.faultpoints import K10, ON, reach
 
@@ -64,10 +65,26 @@ def install(app: faust.App) -> None:
     app.transport = TunedTransport(app.conf.broker_consumer, app)
 
 
+def membership_of(app: faust.App) -> Membership:
+    """When the group last heard of the app's consumer."""
+    consumer: Any = app.consumer
+    thread: TunedConsumerThread = consumer._thread  # noqa: SLF001 - Faust knows of no such thing
+    return thread.membership
+
+
 class TunedConsumerThread(driver.AIOKafkaConsumerThread):
     consumer: TunedConsumer
     reopening = False
     """Its Kafka client is being replaced (`famulus.adapters.faust.reopening`): there is nothing to be had from it."""
+
+    def __init__(self, consumer: TunedConsumer, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self.membership = Membership(self.app.conf.broker_session_timeout)
+
+    async def subscribe(self, topics: Any) -> None:
+        """Adds to drivers/aiokafka.py:777: from before it joins the group is noted when the group hears of it."""
+        self.membership.follow(self._ensure_consumer()._coordinator)  # noqa: SLF001
+        await super().subscribe(topics)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         """Replaces `fetch_max_wait_ms=1500` of drivers/aiokafka.py:615, which no setting reaches."""

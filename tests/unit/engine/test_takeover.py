@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually
 
 from famulus.engine.seals import visible_rows
@@ -110,3 +111,22 @@ async def test_an_outcome_says_which_worker_had_it() -> None:
         view = await world.run(blueprint("b", {"good": "one", "bad": "bad"}))
 
     assert {step.node_id: step.worker for step in view.steps} == {"good": "w1", "bad": "w1"}
+
+
+async def test_nothing_is_written_while_it_is_not_sure_whose_the_partitions_are() -> None:
+    async def quick() -> None:
+        pass
+
+    sure = False
+    async with FaultyWorld({"quick": quick}) as world:
+        await world.push(blueprint("one", {"a": "quick"}))
+        world.engines[0].revoked()
+        world.engines[0].assigned(world.partitions, is_current=lambda: sure)
+        await world.start("one", "r1")
+        await eventually(lambda: "take" in world.machine.calls and world.engines[0].runs.in_memory == 1)
+        assert "commit" not in world.machine.calls
+
+        sure = True
+        view = await world.ended("r1")
+
+    assert view.summary.status == "completed"
