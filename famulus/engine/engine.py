@@ -1,6 +1,6 @@
 """The owner of runs: handles the records of its partitions and keeps their runs going.
 
-Follow one job: `handle` parses the record and finds the run (`runs`), the session tells it what happened and writes
+Follow one job: `handling` parses the record and finds the run (`runs`), the session tells it what happened and writes
 (`session`, `batch`), what is due is run (`steps`, `execution`), and the attempt reports back to the session. A record
 is finished when everything that follows from it is durable; the intake acknowledges it then.
 """
@@ -8,37 +8,24 @@ is finished when everything that follows from it is durable; the intake acknowle
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Any
 
 from famulus.blueprint.codec import EDGES_MAX, NODES_MAX
 from famulus.engine.builtins import BuiltIns, BuiltInServices, HookTokens
 from famulus.engine.catalog import Catalog
 from famulus.engine.children import Children
-from famulus.engine.claims import Claims, redeemed
-from famulus.engine.commands import COMMAND_ID_CHARACTERS, Cancel, ChildNotice, Command, Migrate
+from famulus.engine.claims import Claims
 from famulus.engine.execution import ExecutionLimits, Executor
+from famulus.engine.handling import HandlingOptions, RecordHandler
 from famulus.engine.items import ItemOptions, ItemWorker
 from famulus.engine.joins import JoinDesk
 from famulus.engine.lending import Lending
 from famulus.engine.quarantine import Inheriting, Quarantine
-from famulus.engine.records import (
-    Claimed,
-    Fork,
-    ItemNews,
-    Job,
-    Start,
-    StepHint,
-    TimerDueRecord,
-    Wake,
-    parse_job,
-    parse_redeemed,
-)
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import settled
 from famulus.engine.runs import Runs
@@ -48,26 +35,13 @@ from famulus.engine.spreading import ItemDesk
 from famulus.engine.steps import StepRunner
 from famulus.engine.streaming import Watchers
 from famulus.engine.timers import LOOK_SECONDS, NAP_SECONDS, Alarms, TimerDesk, TimerReader
-from famulus.errors import (
-    BadRecordError,
-    BlueprintError,
-    BlueprintNotFoundError,
-    OutputError,
-    OwnershipLostError,
-    RetryableError,
-    TerminalError,
-)
-from famulus.flow.deciding import REASON_CHARACTERS
 from famulus.flow.decisions import RunStep, StartChild, TellChild
 from famulus.flow.facts import TimerDue
 from famulus.flow.limits import RunLimits
-from famulus.flow.state import StepState
-from famulus.flow.status import RUN_ENDED, RunStatus
 from famulus.flow.waiting import TimerKey
 from famulus.ids import RunId, StepId
 from famulus.nodes import Registry
 from famulus.ports import (
-    REDRIVEN,
     BlueprintStore,
     Bus,
     Clock,
@@ -84,12 +58,6 @@ from famulus.ports import (
 )
 from famulus.security.secrets import Secrets
 from famulus.security.signing import Signatures
-
-log = logging.getLogger(__name__)
-
-FORWARDED_HEADER: Final = "famulus-forwarded-from"
-FORWARDED_MOST: Final = 5
-"""A topic that gets more partitions may send a record on twice; beyond that the broker and we do not agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +147,6 @@ class Engine:
     def __init__(self, ports: Ports, registry: Registry, options: EngineOptions) -> None:
         self.ports = ports
         self.options = options
-        self._signatures = options.signatures
         self.counts: Counter[str] = Counter()
         self.catalog = Catalog(
             ports.blueprints, ports.clock.now, max_nodes=options.max_nodes, max_edges=options.max_edges
@@ -288,6 +255,24 @@ class Engine:
             registry, ports.clock, crash_budget=options.crash_budget, attempts=self.steps.attempts
         ).inherit
         self.lending = Lending(self.runs, self.desk, ports.clock, counts=self.counts)
+        self.handler = RecordHandler(
+            self.runs,
+            self.steps,
+            self.items,
+            desk=self.desk,
+            lending=self.lending,
+            children=self.children,
+            bus=ports.bus,
+            clock=ports.clock,
+            claims=ports.claims,
+            options=HandlingOptions(
+                max_record_bytes=options.max_record_bytes,
+                max_claimed_bytes=options.max_claimed_bytes,
+                handover_seconds=options.handover_seconds,
+                signatures=options.signatures,
+            ),
+            counts=self.counts,
+        )
         self.recovery = Recovery(
             self.runs,
             store=ports.store,
@@ -424,224 +409,8 @@ class Engine:
         away, and `OwnershipLostError` when the partition was taken away meanwhile; then the record is to be handled
         again by whoever it is delivered to.
         """
-        self.counts["records"] += 1
-        try:
-            if self._signatures is not None:
-                self._signatures.check(record)
-            job = parse_job(record.value, max_bytes=self.options.max_record_bytes)
-        except BadRecordError as error:
-            return self._bury(record, error)
-        if record.partition != self.ports.bus.partition_of(job.run_id):
-            return self._forward(record, job.run_id)
-        if isinstance(job, StepHint):
-            return self._handle_hint(record, job)
-        return self._handle_later(record, job)
+        return self.handler.handle(record)
 
     def handle_item(self, record: Record) -> Awaitable[None]:
         """Handle one record of the items topic, from whatever partition. Errors as `handle`."""
-        self.counts["item_records"] += 1
-        if self._signatures is not None:
-            try:
-                self._signatures.check(record)
-            except BadRecordError as error:
-                return self._bury(record, error)
-        return self.items.handle(record)
-
-    def _handle_hint(self, record: Record, hint: StepHint) -> Awaitable[None] | None:
-        """Most hints find their step in flight, or recorded: the owner starts successors itself."""
-        if self.runs.has_ended(hint.run_id) or self.runs.is_asleep(hint.run_id):
-            self.counts["stale"] += 1
-            return None
-        session = self.runs.live(hint.run_id)
-        if session is None or self._is_early(session, hint):
-            return self._handle_later(record, hint)
-        task = self._due_attempt(session, hint.step_id)
-        if task is None:
-            self.counts["stale"] += 1
-            return None
-        return self._attend(hint, record.partition, task)
-
-    async def _handle_later(self, record: Record, job: Job | Claimed) -> None:
-        try:
-            await self._handle(record, await self._whole(job))
-        except BadRecordError as error:
-            await self._bury(record, error)
-        except BlueprintNotFoundError as error:
-            await self._bury(record, BadRecordError(str(error), code="unknown_blueprint"))
-        except BlueprintError as error:
-            await self._bury(record, BadRecordError(str(error), code="bad_blueprint"))
-        except TerminalError as error:
-            # Trying again changes nothing, and would hold every acknowledgement behind this record.
-            await self._bury(record, BadRecordError(str(error), code="cannot_be_handled"))
-
-    async def _whole(self, job: Job | Claimed) -> Job:
-        if not isinstance(job, Claimed):
-            return job
-        value = await redeemed(job.told, self.ports.claims)
-        return parse_redeemed(value, job, max_bytes=self.options.max_claimed_bytes)
-
-    async def _handle(self, record: Record, job: Job) -> None:
-        if isinstance(job, Start | Fork):
-            await self._handle_beginning(record, job)
-            return
-        if isinstance(job, Command):
-            await self._handle_command(record, job)
-            return
-        is_expected = self.runs.is_expected(job.run_id)
-        session = await self.runs.open(job.run_id, record.partition)
-        if session is None:
-            self._check_known(job.run_id, is_expected=is_expected)
-            return
-        match job:
-            case StepHint():
-                if self._is_early(session, job):
-                    await session.written()
-                task = self._due_attempt(session, job.step_id)
-                if task is not None:
-                    await self._attend(job, record.partition, task)
-            case ItemNews(told=told):
-                if not await self.lending.heard(session, told):
-                    await self.desk.record(session, told)
-            case Wake():
-                return  # opening it has set going what is due
-            case ChildNotice():
-                await self.children.heard(session, job.step_id, job.child)
-            case TimerDueRecord(key=key):
-                await session.report(TimerDue(key=key, at=self.ports.clock.now()))
-            case _:
-                assert_never(job)
-
-    def _check_known(self, run_id: RunId, *, is_expected: bool) -> None:
-        """A run that could not be opened has ended, or does not exist: not yet, if its start came before."""
-        if is_expected:
-            raise RetryableError(f"run {run_id!r} is about to be started")
-        if not self.runs.has_ended(run_id):
-            raise BadRecordError(
-                f"run {run_id!r} does not exist: start it with a record that has blueprint_id", code="unknown_run"
-            )
-        self.counts["stale"] += 1
-
-    async def _handle_beginning(self, record: Record, job: Start | Fork) -> None:
-        """Records of the run that come behind this one find it expected, also while this one is tried again."""
-        self.runs.expect(job.run_id)
-        try:
-            if isinstance(job, Start):
-                await self._handle_start(record, job)
-            else:
-                await self._handle_fork(record, job)
-        except RetryableError:
-            self.runs.expect(job.run_id)
-            raise
-        except BaseException:
-            self.runs.expect_no_more(job.run_id)
-            raise
-        self.runs.expect_no_more(job.run_id)
-
-    async def _handle_start(self, record: Record, start: Start) -> None:
-        if start.parent is not None and await self.children.is_orphan(start.parent):
-            self.counts["orphans"] += 1
-            return
-        if not await self.runs.start(start, record.partition):
-            self.counts["repeated_starts"] += 1
-            await self.children.answer(start)
-
-    async def _handle_fork(self, record: Record, fork: Fork) -> None:
-        if not await self.runs.fork(fork, record.partition):
-            self.counts["repeated_starts"] += 1
-
-    async def _handle_command(self, record: Record, command: Command) -> None:
-        if command.command_id is None:
-            # Of one that nobody has named, its place on the topic tells whether it was delivered before.
-            command = replace(command, command_id=_name_of(record))
-        is_expected = self.runs.is_expected(command.run_id)
-        async with self.runs.reopen(command.run_id, record.partition) as session:
-            if session is None:
-                self._check_known(command.run_id, is_expected=is_expected)
-                return
-            if isinstance(command, Migrate) and session.run.status not in RUN_ENDED:
-                await self.runs.migrate(session, command)
-                return
-            grace = command.grace_seconds if isinstance(command, Cancel) else 0.0
-            with self.steps.attempts.patience(command.run_id, grace):
-                await session.report(command)
-
-    def _is_early(self, session: Session, hint: StepHint) -> bool:
-        """Whether the step may be due only by an outcome that is not stored yet: then it must not run yet."""
-        step = session.run.steps.get(hint.step_id)
-        return (
-            session.is_writing
-            and step is not None
-            and step.is_due
-            and self.steps.attempts.task_of(hint.run_id, hint.step_id) is None
-        )
-
-    def _due_attempt(self, session: Session, step_id: StepId) -> asyncio.Task[None] | None:
-        """The attempt of a step that is due, started if it does not run yet; ``None`` if the step is not due."""
-        step = session.run.steps.get(step_id)
-        if step is None or not step.is_due or session.run.status is RunStatus.PAUSED:
-            return None
-        self.steps.start(session, RunStep(step.step_id, step.node_id, step.attempt, step.item))
-        task = self.steps.attempts.task_of(session.run_id, step_id)
-        if task is None:
-            raise OwnershipLostError("this worker is about to stop and starts no more steps")
-        return task
-
-    async def _attend(self, hint: StepHint, partition: int, task: asyncio.Task[None]) -> None:
-        """Wait for the step to be recorded, but not for ever.
-
-        A step is started only when the rows say that it is due. So one that takes long, or waits long for its turn, can
-        be left to them: if this worker dies, the next owner finds it there when it looks after open runs.
-        """
-        await asyncio.wait({task}, timeout=self.options.handover_seconds)
-        if not task.done():
-            self.counts["handed_over"] += 1
-            return
-        await self.runs.tenure_of(partition)
-        if not self._is_over(hint):
-            raise RetryableError(f"the attempt of {hint.step_id!r} in run {hint.run_id!r} was not recorded")
-
-    def _is_over(self, hint: StepHint) -> bool:
-        """Whether the step is known to be recorded, or its next attempt is under way."""
-        if self.runs.live(hint.run_id) is None:
-            return self.runs.has_ended(hint.run_id) or self.runs.is_asleep(hint.run_id)
-        step = self._known_step(hint)
-        return step is None or not step.is_due or self.steps.attempts.task_of(hint.run_id, hint.step_id) is not None
-
-    def _known_step(self, hint: StepHint) -> StepState | None:
-        session = self.runs.live(hint.run_id)
-        return None if session is None else session.run.steps.get(hint.step_id)
-
-    async def _forward(self, record: Record, run_id: RunId) -> None:
-        """Put a record onto the partition that its run belongs to: not every producer partitions as Kafka's own."""
-        self.counts["forwarded"] += 1
-        source = f"{record.topic}/{record.partition}/{record.offset}".encode()
-        headers = [(name, value) for name, value in record.headers if value is not None]
-        if sum(name == FORWARDED_HEADER for name, _ in headers) >= FORWARDED_MOST:
-            await self._bury(record, BadRecordError("it comes to a wrong partition again and again", code="misrouted"))
-            return
-        headers.append((FORWARDED_HEADER, source))
-        try:
-            await (await self.ports.bus.send_job(run_id, record.value or b"", headers=headers))
-        except OutputError as error:
-            await self._bury(record, BadRecordError(f"it cannot be forwarded: {error}", code="too_large"))
-
-    async def _bury(self, record: Record, error: BadRecordError) -> None:
-        self.counts["dead_letters"] += 1
-        log.warning(
-            "dead letter from %s/%d@%d: %s",
-            record.topic,
-            record.partition,
-            record.offset,
-            str(error)[:REASON_CHARACTERS],
-            extra={"action": "dead_letter", "code": error.code},
-        )
-        reason = str(error)[:REASON_CHARACTERS]  # the record may be as large as the topic allows: leave room for it
-        await (await self.ports.bus.send_dead_letter(record, code=error.code, reason=reason))
-
-
-def _name_of(record: Record) -> str:
-    """Of a command that nobody has named. One that was a dead letter has the name of that, however often it is sent."""
-    redriven = dict(record.headers).get(REDRIVEN)
-    if redriven is not None:
-        return f"{REDRIVEN}/{redriven.decode(errors='replace')}"[:COMMAND_ID_CHARACTERS]
-    return f"{record.topic}/{record.partition}/{record.offset}"
+        return self.handler.handle_item(record)

@@ -17,6 +17,7 @@ import msgspec
 
 from famulus.engine.attempts import Attempts
 from famulus.engine.backoff import Backoff
+from famulus.engine.burying import bury
 from famulus.engine.catalog import Catalog
 from famulus.engine.execution import Executor
 from famulus.engine.loader import state_of
@@ -33,7 +34,6 @@ from famulus.errors import (
 )
 from famulus.faultpoints import K1, K3, ON, reach
 from famulus.flow.batches import item_step_id
-from famulus.flow.deciding import REASON_CHARACTERS
 from famulus.flow.facts import ErrorInfo
 from famulus.flow.state import StepState
 from famulus.flow.status import RUN_ENDED, StepStatus
@@ -151,9 +151,10 @@ class ItemWorker:
                 return
             await self._attend(item, record.partition)
         except BadRecordError as error:
-            await self._bury(record, error)
+            await bury(record, error, bus=self._bus, counts=self._counts)
         except TerminalError as error:
-            await self._bury(record, BadRecordError(str(error), code="cannot_be_handled"))
+            cannot = BadRecordError(str(error), code="cannot_be_handled")
+            await bury(record, cannot, bus=self._bus, counts=self._counts)
 
     def start_no_more(self) -> None:
         self._leaving = True
@@ -261,19 +262,6 @@ class ItemWorker:
         onward = msgspec.structs.replace(item, first_partition=first, hops=item.hops + 1)
         await (await self._bus.send_item(item_key(item), item_record(onward), beyond=onward.hops))
         return True
-
-    async def _bury(self, record: Record, error: BadRecordError) -> None:
-        self._counts["dead_letters"] += 1
-        log.warning(
-            "dead letter from %s/%d@%d: %s",
-            record.topic,
-            record.partition,
-            record.offset,
-            str(error)[:REASON_CHARACTERS],
-            extra={"action": "dead_letter", "code": error.code},
-        )
-        reason = str(error)[:REASON_CHARACTERS]
-        await (await self._bus.send_dead_letter(record, code=error.code, reason=reason))
 
 
 def _step_of(run: RunState, item: ItemDue) -> StepState | None:

@@ -20,7 +20,7 @@ from simulation.network import Port
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.memory import MemoryJoins
 from famulus.adapters.memory import runs as memory_runs
-from famulus.engine import seals
+from famulus.engine import handling, seals
 from famulus.engine.engine import Engine
 from famulus.engine.joins import JoinDesk
 from famulus.engine.recovery import Recovery
@@ -150,10 +150,10 @@ def believes_redis(patch: pytest.MonkeyPatch) -> None:
 
 
 def raises_for_a_record_that_it_cannot_read(patch: pytest.MonkeyPatch) -> None:
-    async def bury(_self: Engine, _record: Record, error: Exception) -> None:
+    async def bury(_record: Record, error: Exception, **_: object) -> None:
         raise error
 
-    patch.setattr(Engine, "_bury", bury)
+    patch.setattr(handling, "bury", bury)
 
 
 # -- P8: nothing waits for a slow step -------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import pytest
 from support.site import FORM, NASTY_TEXT, Site
 from support.world import blueprint, eventually
 
-from app.web.forms import fields_of, payload_of
 from app.web.fields import RequestError
+from app.web.forms import fields_of, payload_of
 from famulus.blueprint import ABSENT
 
 

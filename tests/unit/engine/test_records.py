@@ -12,11 +12,10 @@ from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually, outputs, statuses
 
 from famulus.engine.commands import cancel_record
-from famulus.engine.engine import FORWARDED_HEADER
 from famulus.engine.records import step_record
 from famulus.errors import OutputError
 from famulus.ids import RunId, StepId
-from famulus.ports import Record
+from famulus.ports import FORWARDED, Record
 
 ECHO = blueprint("echo", {"a": {"uses": "echo", "inputs": "x"}, "b": "echo"}, ("a", "b"))
 PAIR = blueprint("pair", {"a": "echo", "b": "echo"})
@@ -187,8 +186,8 @@ async def test_a_record_on_the_wrong_partition_is_forwarded_and_says_where_it_ca
 
         view = await world.ended("r")
         assert view.partition == right
-        forwarded = next(r for r in world.bus.jobs[right] if dict(r.headers).get(FORWARDED_HEADER))
-        assert dict(forwarded.headers) == {"trace": b"1", FORWARDED_HEADER: f"jobs/{wrong}/{record.offset}".encode()}
+        forwarded = next(r for r in world.bus.jobs[right] if dict(r.headers).get(FORWARDED))
+        assert dict(forwarded.headers) == {"trace": b"1", FORWARDED: f"jobs/{wrong}/{record.offset}".encode()}
         assert (forwarded.key, forwarded.value) == (b"r", record.value)
 
 
