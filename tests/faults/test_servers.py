@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
+WATCHFUL = {"FAMULUS_WATCH_SECONDS": "1", "FAMULUS_WATCH_PATIENCE_SECONDS": "12"}
+TOPIC_SECONDS = 90.0
+"""Until the watchdog has restarted a consumer that does not fetch from the new topic, if need be."""
 STILL_SECONDS = 12.0
 """Longer than any request may take."""
 
@@ -80,7 +83,7 @@ async def test_runs_go_on_after_their_topic_was_deleted(
     real_servers: Mapping[str, str], tmp_path: Path, again: str
 ) -> None:
     async with open_rig(real_servers, tmp_path) as rig:
-        workers = await rig.start_workers(2)
+        workers = await rig.start_workers(2, **WATCHFUL)
         run_ids = await rig.half_way()
 
         await delete_jobs(rig)
@@ -91,7 +94,7 @@ async def test_runs_go_on_after_their_topic_was_deleted(
             await eventually(lambda: any("does not exist any more" in each.log() for each in workers), within=60)
         await asyncio.gather(*(worker.ready(within=90) for worker in workers))
 
-        await rig.recovers(await known(rig, run_ids), within=60)
+        await rig.recovers(await known(rig, run_ids), within=TOPIC_SECONDS)
 
 
 async def known(rig: Rig, run_ids: list[str]) -> list[str]:
