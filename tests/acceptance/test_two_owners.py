@@ -234,6 +234,7 @@ def assert_consistent(shown: Mapping[str, Any]) -> None:
     assert set(outputs) == set(STEPS)
     assert all(step["status"] == "completed" for step in shown["steps"])
     events = [(event["type"], event.get("step")) for event in shown["events"]]
+    events = [event for event in events if event[0] != "step.inherited"]  # each owner that finds it due says so
     assert events[0] == ("run.started", None)
     assert events[-1] == ("run.completed", None)
     assert sorted(step for type_, step in events if type_ == "step.completed") == sorted(STEPS)
