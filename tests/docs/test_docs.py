@@ -273,6 +273,11 @@ def test_json_blocks_are_json(page: Path) -> None:
 
 
 @each_page
+def test_no_page_holds_two_versions_of_itself(page: Path) -> None:
+    assert re.findall(r"^(?:<{7} |={7}$|>{7} ).*", page.read_text(), re.MULTILINE) == []
+
+
+@each_page
 def test_relative_links_lead_somewhere(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text()):
         path = (page.parent / target).resolve()
