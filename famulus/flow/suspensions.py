@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from famulus.blueprint.forms import check_form
 from famulus.blueprint.values import ABSENT
 from famulus.flow import batching
 from famulus.flow import decisions as d
@@ -28,12 +29,10 @@ def step_suspended(on: Deciding, fact: f.StepSuspended) -> None:
     known = due(on, fact.step_id, fact.attempt)
     if known is None:
         return
-    if isinstance(fact.waiting_for, ForSignal) and fact.waiting_for.signal is not None:
-        key = f"{SIGNALS_PREFIX}{fact.waiting_for.signal}"
-        early = on.run.context.get(key)
-        if early:
-            on.write(key, early[1:] or ABSENT)
-            succeed(on, known, succeeded(on, known, early[0], started_at=fact.started_at))
+    if isinstance(fact.waiting_for, ForSignal):
+        payload = _take_kept(on, known, fact.waiting_for)
+        if payload is not ABSENT:
+            succeed(on, known, succeeded(on, known, payload, started_at=fact.started_at))
             return
     begun = fact.started_at if known.first_started_at is None else known.first_started_at
     suspended = on.record(
@@ -182,6 +181,27 @@ def batch_limited(on: Deciding, fact: f.BatchLimited) -> None:
     on.decide(d.RecordStep(replace(known, batch=spec, seq=on.run.next_seq)))
     batching.start_items(on, batch)
     finish_if_over(on, batch)
+
+
+def _take_kept(on: Deciding, known: StepState, wanted: ForSignal) -> Any:
+    """The oldest signal that came early and fits the form of the step; ``ABSENT`` if there is none.
+
+    Nobody could be told when it came that it would not fit, so what does not fit stays for a step that wants it.
+    """
+    key = f"{SIGNALS_PREFIX}{wanted.signal}"
+    kept = () if wanted.signal is None else on.run.context.get(key, ())
+    unfit: list[str] = []
+    for place, payload in enumerate(kept):
+        problems = [] if wanted.form is None else check_form(wanted.form, payload)
+        if not problems:
+            on.write(key, [*kept[:place], *kept[place + 1 :]] or ABSENT)
+            break
+        unfit.append("; ".join(problems)[:REASON_CHARACTERS])
+    else:
+        payload = ABSENT
+    if unfit:
+        on.event("signal.unfit", on.about(known, name=wanted.signal, signals=len(unfit), reason=unfit[0]))
+    return payload
 
 
 def _step_is_due(on: Deciding, known: StepState) -> None:

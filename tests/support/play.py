@@ -295,7 +295,9 @@ def _wait(play: Play, step: StepState, _given: Any) -> f.Fact:
     params = play.run.graph.node(step.node_id).params
     timeout = params.get("timeout")
     wake_at = None if timeout is None else play.heart.time + 1 + timeout / 1000
-    waiting_for = ForSignal(signal=params.get("signal"), timeout_action=params.get("timeoutAction"))
+    waiting_for = ForSignal(
+        signal=params.get("signal"), timeout_action=params.get("timeoutAction"), form=params.get("form")
+    )
     return play.suspended(step, StepStatus.WAITING, waiting_for, wake_at=wake_at)
 
 

@@ -120,6 +120,32 @@ def test_a_signal_that_comes_early_is_kept_for_the_wait() -> None:
     assert run.run.context["_signals.paid"] == [2]
 
 
+def test_a_signal_that_came_early_and_does_not_fit_the_form_is_kept_and_passed_over() -> None:
+    params = {"signal": "paid", "form": {"type": "integer"}}
+    run = played(
+        {
+            "first": {"uses": "wait", "params": {"signal": "go"}},
+            "w": {"uses": "wait", "params": params},
+            "x": {"uses": "wait", "params": params},
+        },
+        ("first", "w"),
+        ("w", "x"),
+        functions=FUNCTIONS,
+        crashes=True,
+    )
+    for payload in ("much", "more", 3):
+        signal(run, "paid", payload)
+
+    signal(run, "go", None)
+
+    assert run.run.output_of("w") == 3
+    assert run.heart.statuses["x"] == "waiting"
+    assert run.run.context["_signals.paid"] == ["much", "more"]
+    unfit = [event.data for event in run.heart.events if event.type == "signal.unfit"]
+    assert [(each["step"], each["signals"]) for each in unfit] == [("w", 2), ("x", 2)]
+    assert "is not of type 'integer'" in unfit[0]["reason"]
+
+
 def test_a_wait_goes_on_by_its_timeout_action_when_nobody_comes() -> None:
     wait = {"uses": "wait", "params": {"timeout": 1000, "timeoutAction": "late"}}
     run = played(
