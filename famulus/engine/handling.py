@@ -155,7 +155,7 @@ class RecordHandler:
         if isinstance(job, Command):
             await self._handle_command(record, job)
             return
-        is_expected = self._runs.is_expected(job.run_id)
+        is_expected = job.run_id in self._runs.expected
         session = await self._runs.open(job.run_id, record.partition)
         if session is None:
             self._check_known(job.run_id, is_expected=is_expected)
@@ -191,19 +191,19 @@ class RecordHandler:
 
     async def _handle_beginning(self, record: Record, job: Start | Fork) -> None:
         """Records of the run that come behind this one find it expected, also while this one is tried again."""
-        self._runs.expect(job.run_id)
+        self._runs.expected.add(job.run_id)
         try:
             if isinstance(job, Start):
                 await self._handle_start(record, job)
             else:
                 await self._handle_fork(record, job)
         except RetryableError:
-            self._runs.expect(job.run_id)
+            self._runs.expected.add(job.run_id)
             raise
         except BaseException:
-            self._runs.expect_no_more(job.run_id)
+            self._runs.expected.drop(job.run_id)
             raise
-        self._runs.expect_no_more(job.run_id)
+        self._runs.expected.drop(job.run_id)
 
     async def _handle_start(self, record: Record, start: Start) -> None:
         if start.parent is not None and await self._children.is_orphan(start.parent):
@@ -221,7 +221,7 @@ class RecordHandler:
         if command.command_id is None:
             # Of one that nobody has named, its place on the topic tells whether it was delivered before.
             command = replace(command, command_id=_name_of(record))
-        is_expected = self._runs.is_expected(command.run_id)
+        is_expected = command.run_id in self._runs.expected
         async with self._runs.reopen(command.run_id, record.partition) as session:
             if session is None:
                 self._check_known(command.run_id, is_expected=is_expected)

@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from famulus.engine.catalog import Catalog
 from famulus.engine.commands import Migrate
+from famulus.engine.doors import Doors
+from famulus.engine.expecting import ExpectedRuns
 from famulus.engine.forking import all_events, check_goes_on, forked_event, forked_rows
 from famulus.engine.inheritance import Inherited, inherited_from
 from famulus.engine.loader import state_of
@@ -38,16 +40,6 @@ if TYPE_CHECKING:
 
 ValueT = TypeVar("ValueT")
 
-EXPECTED_SECONDS: Final = 60.0
-"""Longer than any delay between two tries of a record."""
-EXPECTED_MOST: Final = 10_000
-
-
-@dataclass(slots=True)
-class _Door:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    users: int = 0
-
 
 class Runs:
     """Sessions of the present tenure. A session that was closed is as good as none: the next one loads the run anew."""
@@ -71,14 +63,14 @@ class Runs:
         self._counts = counts
         self._assigned = asyncio.Event()
         self._sessions: dict[RunId, Session] = {}
-        self._doors: dict[RunId, _Door] = {}
+        self._doors = Doors()
         self._ended: OrderedDict[RunId, None] = OrderedDict()
         self._asleep: OrderedDict[RunId, Stamp] = OrderedDict()
         """Runs that went to sleep here lately, with the stamps of their last batches."""
         self.inherit: Callable[[Session], Awaitable[None]] | None = None
         """What is done with a run of an earlier owner before anything of it starts."""
-        self._expected: dict[RunId, float] = {}
-        """Runs whose start has come, and is not carried out yet: when it was tried last."""
+        self.expected = ExpectedRuns()
+        """Those whose start has come, and is not carried out yet."""
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
@@ -143,25 +135,6 @@ class Runs:
         """Whether the run is known to be dormant: no step of it is due. Not all that are dormant are remembered."""
         return run_id in self._asleep
 
-    def expect(self, run_id: RunId) -> None:
-        """The start of a run is being tried, and perhaps has to be tried again: what follows it is to wait.
-
-        This outlives a rebalance, as the records that are in hand here do. Where the partition goes to somebody else
-        there is no next try here, and after a while the run is not expected any more.
-        """
-        now = asyncio.get_running_loop().time()
-        if len(self._expected) >= EXPECTED_MOST:
-            self._expected = {each: at for each, at in self._expected.items() if now - at < EXPECTED_SECONDS}
-        self._expected[run_id] = now
-
-    def expect_no_more(self, run_id: RunId) -> None:
-        self._expected.pop(run_id, None)
-
-    def is_expected(self, run_id: RunId) -> bool:
-        """Whether the start of the run came before, and will be tried again."""
-        at = self._expected.get(run_id)
-        return at is not None and asyncio.get_running_loop().time() - at < EXPECTED_SECONDS
-
     def knows(self, run_id: RunId) -> bool:
         """Whether nobody has to look after the run: it is in memory, or known to have ended or to be dormant."""
         return self.live(run_id) is not None or self.has_ended(run_id) or self.is_asleep(run_id)
@@ -171,7 +144,7 @@ class Runs:
 
         A run whose end is still being written has a session: until that is done it may turn out otherwise.
         """
-        async with self._door(run_id):
+        async with self._doors.of(run_id):
             session = self.live(run_id) or await self._load(run_id, partition)
         return None if session is None or self.has_ended(run_id) else session
 
@@ -182,7 +155,7 @@ class Runs:
         Meanwhile nobody else finds or loads the run. One that still has ended afterwards is forgotten again; one that
         goes on is loaded anew, so that what is due of it is derived and not only what the command has said.
         """
-        async with self._door(run_id):
+        async with self._doors.of(run_id):
             session = self.live(run_id)
             if session is not None and session.run.status in RUN_ENDED:
                 await session.written()  # then it is found no more
@@ -209,7 +182,7 @@ class Runs:
 
         Raises `BlueprintNotFoundError`, and `BlueprintError` for a blueprint that cannot run.
         """
-        async with self._door(start.run_id):
+        async with self._doors.of(start.run_id):
             session = self.live(start.run_id) or await self._load(start.run_id, partition)
             if session is not None:
                 difference = _difference(start, session.birth)
@@ -230,7 +203,7 @@ class Runs:
 
     async def close_ended(self, session: Session) -> None:
         """Let a run that has ended leave the index of open runs, unless it goes on again meanwhile."""
-        async with self._door(session.run_id):
+        async with self._doors.of(session.run_id):
             if self.live(session.run_id) is not None:
                 return
             heads = await self._services.store.heads([session.run_id])
@@ -255,7 +228,7 @@ class Runs:
 
         Raises `RunNotFoundError` and `CommandRefusedError`.
         """
-        async with self._door(fork.run_id):
+        async with self._doors.of(fork.run_id):
             if self.live(fork.run_id) is not None or await self._load(fork.run_id, partition) is not None:
                 return False
             tenure = await self.tenure_of(partition)
@@ -425,19 +398,6 @@ class Runs:
 
     def _remember_ended(self, run_id: RunId) -> None:
         _remember(self._ended, run_id, None, most=self._ended_remembered)
-
-    @asynccontextmanager
-    async def _door(self, run_id: RunId) -> AsyncIterator[None]:
-        """One at a time finds, loads or creates a run, in the order in which they ask."""
-        door = self._doors.setdefault(run_id, _Door())
-        door.users += 1
-        try:
-            async with door.lock:
-                yield
-        finally:
-            door.users -= 1
-            if not door.users:
-                self._doors.pop(run_id, None)
 
 
 def _readable(graph: Graph, rows: RunRows, limits: RunLimits) -> RunState:
