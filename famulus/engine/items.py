@@ -35,7 +35,7 @@ from famulus.errors import (
 from famulus.faultpoints import K1, K3, ON, reach
 from famulus.flow.batches import item_step_id
 from famulus.flow.facts import ErrorInfo
-from famulus.flow.state import StepState
+from famulus.flow.state import StepState, is_undoing
 from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import NodeId, RunId, StepId
 
@@ -129,6 +129,7 @@ class ItemWorker:
     ) -> None:
         self.attempts = Attempts()
         self._executor = executor
+        self._store = store
         self._runs = RunsRead(store, catalog)
         self._bus = bus
         self._clock = clock
@@ -186,7 +187,9 @@ class ItemWorker:
         if not task.done():
             self._counts["handed_over"] += 1
         elif task.cancelled():
-            raise OwnershipLostError(f"item {step_id!r} of run {run_id!r} was stopped")
+            if not await self._is_unwanted(run_id, step_id):
+                raise OwnershipLostError(f"item {step_id!r} of run {run_id!r} was stopped")
+            self._counts["stale"] += 1
 
     async def _run(self, item: ItemDue, run: RunState, step: StepState) -> None:
         begun_at: list[float] = []
@@ -227,15 +230,29 @@ class ItemWorker:
                 return
 
     async def _tell_that_it_is_in_hand(self, item: ItemDue, begun_at: list[float]) -> None:
+        """Tell it until the run has gone on without the item: then stop the attempt, after a grace of one beat."""
+        run_id, step_id = RunId(item.run_id), StepId(item.step_id)
         every = self._options.patience_seconds / BEATS_PER_PATIENCE
         await self._clock.sleep(min(self._options.taken_seconds, every))
         while True:
-            taken = self._taken(item, begun_at[0] if begun_at else None)
             try:
-                await self._bus.send_job(RunId(item.run_id), item_record(taken))
+                if await self._is_unwanted(run_id, step_id):
+                    break
+                taken = self._taken(item, begun_at[0] if begun_at else None)
+                await self._bus.send_job(run_id, item_record(taken))
             except RetryableError:
                 self._counts["items_not_told"] += 1  # the next one says the same
             await self._clock.sleep(every)
+        with self.attempts.patience(run_id, every):
+            self.attempts.stop(run_id, step_id)
+
+    async def _is_unwanted(self, run_id: RunId, step_id: StepId) -> bool:
+        """Whether the run has ended, or undoes what it has done: nobody can tell a worker that, so it has to look."""
+        heads = await self._store.heads([run_id])
+        if run_id not in heads:
+            return False
+        _, head = heads[run_id]
+        return head.status in RUN_ENDED or (head.ending is not None and not is_undoing(step_id))
 
     async def _say_that_it_is_here(self, item: ItemDue) -> None:
         """A step is parked for want of an implementation that this worker has: let its owner send it."""

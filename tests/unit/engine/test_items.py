@@ -398,6 +398,54 @@ async def test_a_cancelled_run_takes_no_notice_of_what_its_items_come_to() -> No
         assert not world.bus.dead_letters
 
 
+@pytest.mark.parametrize(("compensate", "handover"), [(False, 0.05), (True, 0.05), (False, 30)])
+async def test_items_of_a_cancelled_run_are_told_and_then_stopped_on_whichever_worker(
+    *, compensate: bool, handover: float
+) -> None:
+    told: list[int] = []
+    stopped: list[int] = []
+    gate = asyncio.Event()
+
+    async def item(ctx: NodeContext) -> Any:
+        try:
+            while True:
+                if ctx.cancelled and ctx.input not in told:
+                    told.append(ctx.input)
+                await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            stopped.append(ctx.input)
+            raise
+
+    async def undo(ctx: NodeContext) -> None:
+        await gate.wait()
+
+    functions = {"give": give, "echo": echo, "item": item, "undo": undo}
+    options = {"item_patience_seconds": 0.3, "taken_seconds": 0.02, "handover_seconds": handover}
+    async with FaultyWorld(functions, **options) as world:
+        shared(world)
+        document = spread(40)
+        if compensate:
+            document["nodes"].append({"id": "undo", "uses": "undo"})
+            document["nodes"][0]["config"] = {"compensate": "undo"}
+        await world.push(document)
+        await world.start("big", "r1")
+        await eventually(lambda: sum(len(engine.items.attempts) for engine in world.engines) == 40)
+        assert all(len(engine.items.attempts) for engine in world.engines)
+
+        await world.send({"type": "command", "command": "cancel", "run_id": "r1", "by": "ada"})
+        await eventually(lambda: len(stopped) == 40)
+        gate.set()
+        run = await world.ended("r1")
+
+        assert run.summary.status == "cancelled"
+        assert sorted(told) == sorted(stopped) == list(range(40))
+        assert any(step.step_id == "undo~begin" for step in run.steps) == compensate
+        await eventually(lambda: not any(len(engine.items.attempts) for engine in world.engines))
+        if handover > 1:
+            await eventually(lambda: sum(engine.counts["stale"] for engine in world.engines) >= 40)
+        assert not world.bus.dead_letters
+
+
 async def test_an_outcome_that_no_topic_takes_fails_the_item() -> None:
     async def item(ctx: NodeContext) -> Any:
         await ctx.set("much", "x" * 900)
