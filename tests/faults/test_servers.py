@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
-from support.faulty import RUNS, lasts, open_rig
+from support.faulty import PROBES, RUNS, lasts, open_rig
 from support.installation import FAN_STEPS, PARTITIONS
 from support.world import eventually
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 WATCHFUL = {"FAMULUS_WATCH_SECONDS": "1", "FAMULUS_WATCH_PATIENCE_SECONDS": "12"}
 TOPIC_SECONDS = 90.0
-"""Until the watchdog has restarted a consumer that does not fetch from the new topic, if need be."""
+"""Until the watchdog has restarted a consumer that does not fetch from the new topic, or its worker, if need be."""
 STILL_SECONDS = 12.0
 """Longer than any request may take."""
 
@@ -92,9 +92,27 @@ async def test_runs_go_on_after_their_topic_was_deleted(
             await ensure_topics(rig.installation.servers["KAFKA_BROKERS"], [spec])
         else:
             await eventually(lambda: any("does not exist any more" in each.log() for each in workers), within=60)
-        await asyncio.gather(*(worker.ready(within=90) for worker in workers))
+        async with supervised(rig):
+            probes = await rig.installation.start_runs(PROBES)
+            await rig.installation.all_completed([*await known(rig, run_ids), *probes], within=TOPIC_SECONDS)
 
-        await rig.recovers(await known(rig, run_ids), within=TOPIC_SECONDS)
+
+@asynccontextmanager
+async def supervised(rig: Rig) -> AsyncIterator[None]:
+    """A worker that its watchdog ends is followed by another one."""
+
+    async def supervise() -> None:
+        while True:
+            if len(rig.workers) < 2:
+                rig.installation.start_worker(**rig.environment, **WATCHFUL)
+            await asyncio.sleep(0.2)
+
+    supervising = asyncio.create_task(supervise())
+    try:
+        yield
+    finally:
+        supervising.cancel()
+        await asyncio.wait({supervising})
 
 
 async def known(rig: Rig, run_ids: list[str]) -> list[str]:
