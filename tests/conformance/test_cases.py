@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,8 @@ from conformance.lint_cases import LINT_CASES
 
 from famulus.conformance import lint_case, run_case
 
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/explanation/differences-from-flowcraft.md"
 MODULES = (
     fields,
     context,
@@ -55,6 +59,20 @@ CASES: Mapping[str, Case] = {
 def test_every_case_has_a_claim_of_its_own() -> None:
     assert len(CASES) == sum(len(module.CASES) for module in MODULES)
     assert len({case.claim for case in LINT_CASES}) == len(LINT_CASES)
+
+
+def test_the_page_about_flowcraft_names_cases_and_tests_that_exist() -> None:
+    table = PAGE.read_text().partition("## Where each is tested")[2]
+    named = re.findall(r"`([a-z_]+: [^`]+)`", table)
+    tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", table)
+
+    assert [name for name in named if name not in CASES] == []
+    assert [
+        name
+        for file, name in tests
+        if not re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+    ] == []
+    assert len(named) > 30
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
