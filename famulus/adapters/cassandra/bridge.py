@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from famulus.adapters.cassandra.failures import as_store_error
+from famulus.adapters.cassandra.failures import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -54,12 +54,8 @@ class Bridge:
         future: asyncio.Future[Any] = self._loop.create_future()
         response.add_callbacks(self._on_rows, self._on_error, callback_args=(future,), errback_args=(future,))
         try:
-            return await future
-        except Exception as error:
-            store_error = as_store_error(error)
-            if store_error is None:
-                raise
-            raise store_error from error
+            with store_errors():
+                return await future
         finally:
             _release(response)
 

@@ -11,7 +11,7 @@ from cassandra.query import BatchStatement, BatchType
 
 from famulus.adapters.cassandra import connection
 from famulus.adapters.cassandra.bridge import Bridge
-from famulus.adapters.cassandra.failures import as_store_error
+from famulus.adapters.cassandra.failures import store_errors
 from famulus.adapters.cassandra.statements import SCHEMA_FILE, migrations, named_statements, worker_statements
 from famulus.errors import SettingsError
 
@@ -84,14 +84,12 @@ class CassandraDatabase:
                 request_timeout=request_timeout,
             )
             try:
-                server = _inspect(session, keyspace)
-                return session, _prepare(session), server
-            except BaseException as error:
+                with store_errors():
+                    server = _inspect(session, keyspace)
+                    return session, _prepare(session), server
+            except BaseException:
                 session.cluster.shutdown()
-                store_error = as_store_error(error) if isinstance(error, Exception) else None
-                if store_error is None:
-                    raise
-                raise store_error from error
+                raise
 
         return cls(*await asyncio.to_thread(connect_and_prepare))
 

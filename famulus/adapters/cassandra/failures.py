@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from cassandra import CoordinationFailure, OperationTimedOut, Timeout, Unavailable
@@ -19,7 +20,7 @@ from cassandra.protocol import (
 from famulus.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 RETRY_AFTER_SECONDS: Final = 0.5
 """As long as the driver waits before it connects again."""
@@ -42,11 +43,15 @@ _CAS_WRITE_UNKNOWN: Final = 0x1700
 """A lightweight transaction that may still apply. The driver has no type for it."""
 
 
-def as_store_error(error: Exception) -> StoreUnavailableError | None:
-    """Return what to raise instead of the driver's error, or ``None`` if waiting would not help."""
-    if not is_unavailability(error):
-        return None
-    return StoreUnavailableError(f"Cassandra: {describe(error)}", retry_after=RETRY_AFTER_SECONDS)
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise `StoreUnavailableError` instead of an error of the driver where waiting may help."""
+    try:
+        yield
+    except Exception as error:
+        if not is_unavailability(error):
+            raise
+        raise StoreUnavailableError(f"Cassandra: {describe(error)}", retry_after=RETRY_AFTER_SECONDS) from error
 
 
 def is_unavailability(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from cassandra.policies import HostDistance
 
 from famulus.adapters.cassandra import connection
 from famulus.adapters.cassandra.database import DEFAULT_KEYSPACE, KEYSPACE_SETTING
-from famulus.adapters.cassandra.failures import RETRY_AFTER_SECONDS, as_store_error
+from famulus.adapters.cassandra.failures import RETRY_AFTER_SECONDS, store_errors
 from famulus.adapters.cassandra.statements import SCHEMA_FILE, Migration, migrations, named_statements
 from famulus.errors import SettingsError, StoreUnavailableError
 
@@ -82,14 +82,10 @@ async def migrate(
             request_timeout=SCHEMA_TIMEOUT_SECONDS,
         )
         try:
-            applied = _migrate(session, keyspace, copies)
-            if default_time_to_live is not None:
-                _expire_rows(session, keyspace, default_time_to_live)
-        except Exception as error:
-            store_error = as_store_error(error)
-            if store_error is None:
-                raise
-            raise store_error from error
+            with store_errors():
+                applied = _migrate(session, keyspace, copies)
+                if default_time_to_live is not None:
+                    _expire_rows(session, keyspace, default_time_to_live)
         finally:
             session.cluster.shutdown()
         return applied
