@@ -16,6 +16,9 @@ from famulus.blueprint.subject import NodeRule, Rule, Subject
 SCATTER: Final = "batch-scatter"
 GATHER: Final = "batch-gather"
 _RUN_BLUEPRINTS: Final = ("subflow", "startRun", "map")
+_ITEMS_IN: Final = {SCATTER: "workerUsesKey", "map": "uses"}
+_NO_WORK: Final = frozenset({SCATTER, GATHER, CONTROLLER})
+"""Built-ins that mean something by their edges, which an item has none of."""
 
 
 def _batch_worker(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
@@ -30,6 +33,14 @@ def _map_implementation(subject: Subject, node: Node, path: str) -> Iterator[Iss
     if node.uses == "map" and isinstance(uses, str) and uses and subject.lacks(uses):
         message = f"{uses!r} is not registered: register an implementation of this name, or correct the name"
         yield Issue("MISSING_NODE_IMPLEMENTATION", message, f"{path}.params.uses", node.id)
+
+
+def _item_without_edges(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
+    parameter = _ITEMS_IN.get(node.uses, "")
+    uses = node.params.get(parameter)
+    if isinstance(uses, str) and uses in _NO_WORK and uses not in (subject.implementations or ()):
+        message = f"params.{parameter} is {uses!r}, which comes to nothing without edges: name what works on one item"
+        yield Issue("INVALID_PARAMETER", message, f"{path}.params.{parameter}", node.id)
 
 
 def _child_blueprint(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
@@ -118,6 +129,12 @@ def _gathers(subject: Subject) -> Iterator[Issue]:
             if message is not None:
                 yield Issue("INVALID_GATHER", message, f"nodes[{index}].params.gatherNodeId", node.id, gather)
     for index, node in enumerate(subject.blueprint.nodes):
+        gather = node.params.get("gatherNodeId")
+        if node.uses == GATHER and isinstance(gather, str) and gather not in ("", node.id):
+            message = f"it gathers what is scattered for {node.id!r} all the same: name that, or leave it out"
+            yield Issue(
+                "INVALID_GATHER", message, f"nodes[{index}].params.gatherNodeId", node.id, gather, severity="warning"
+            )
         if node.uses == GATHER and node.id not in named:
             message = f"no {SCATTER} node names it, so it gathers nothing: let one name it in params.gatherNodeId"
             yield Issue("GATHER_WITHOUT_SCATTER", message, f"nodes[{index}]", node.id, severity="warning")
@@ -143,6 +160,7 @@ def _strict(subject: Subject) -> Iterator[Issue]:
 CONSTRUCT_NODE_RULES: Final[tuple[NodeRule, ...]] = (
     _batch_worker,
     _map_implementation,
+    _item_without_edges,
     _child_blueprint,
     _parameters,
     _loop,

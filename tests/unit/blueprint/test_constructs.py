@@ -144,6 +144,23 @@ def test_a_scatter_names_a_gather_that_it_leads_to() -> None:
     assert brief(issues(*BATCH)) == [("INVALID_GATHER", "nodes[0].params.gatherNodeId", "split", "all")]
 
 
+def test_a_gather_that_names_another_node_is_told_that_this_changes_nothing() -> None:
+    (found, _) = issues(node("all", "batch-gather", gatherNodeId="other"))
+
+    assert brief([found]) == [("INVALID_GATHER", "nodes[0].params.gatherNodeId", "all", "other")]
+    assert found.severity == "warning"
+    assert [each.code for each in issues(node("all", "batch-gather", gatherNodeId="all"))] == ["GATHER_WITHOUT_SCATTER"]
+
+
+@pytest.mark.parametrize("uses", ["loop-controller", "batch-scatter", "batch-gather"])
+def test_an_item_is_nothing_that_lives_by_its_edges(uses: str) -> None:
+    each = node("each", "map", uses=uses)
+
+    assert brief(issues(each)) == [("INVALID_PARAMETER", "nodes[0].params.uses", "each", None)]
+    assert issues(each, implementations={uses}) == []
+    assert issues(node("each", "map", uses="map", params={"uses": "x"})) == []
+
+
 def test_a_gather_without_a_scatter_gathers_nothing() -> None:
     (found,) = issues(BATCH[1])
 
