@@ -203,7 +203,8 @@ def _document(value: bytes | None, max_bytes: int) -> dict[str, Any]:
         raise BadRecordError("the value is null, expected a JSON object", code="null_value")
     if len(value) > max_bytes:
         raise BadRecordError(
-            f"the value has {len(value)} bytes, at most {max_bytes} are accepted (FAMULUS_MAX_RECORD_BYTES)",
+            f"the value has {len(value)} bytes, at most {max_bytes} are accepted (FAMULUS_MAX_RECORD_BYTES; "
+            "as an input of our own clients FAMULUS_MAX_VALUE_BYTES)",
             code="too_large",
         )
     try:

@@ -122,13 +122,6 @@ async def test_a_body_that_is_too_large_is_refused_with_the_setting_that_says_so
     assert "FAMULUS_WEB_MAX_BODY_BYTES" in (await response.json())["error"]["message"]
 
 
-async def test_an_input_that_fits_into_no_record_is_refused(site: Site) -> None:
-    response = await site.post(RUNS, {"blueprint_id": "chain", "input": {"x": "x" * (BODY_LIMIT // 2)}})
-
-    assert response.status == 413
-    assert "FAMULUS_MAX_RECORD_BYTES" in (await response.json())["error"]["message"]
-
-
 # -- looking ---------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ def window(*, forgets: bool) -> OffsetWindow[str]:
 
 @pytest.mark.parametrize(("forgets", "delivery"), [(True, Delivery.NEW), (False, Delivery.FINISHED)])
 def test_record_that_finished_in_an_earlier_generation_is_handled_again_only_by_a_window_that_forgets(
-    forgets: bool, delivery: Delivery
+    *, forgets: bool, delivery: Delivery
 ) -> None:
     records = window(forgets=forgets)
     _, ticket = records.deliver(0, "first", fingerprint=1, generation=1)

@@ -223,7 +223,7 @@ UNSTORABLE = {
     "object": Opaque,
     "function": lambda: len,
     "in a map": lambda: {"deep": [Opaque()]},
-    "too large": lambda: "x" * 1_000_000,
+    "too large": lambda: "x" * 64 * 1024 * 1024,
     "contains itself": own_loop,
     "20,000 deep": lambda: nested(20_000),
     "just too deep": lambda: nested(900),
