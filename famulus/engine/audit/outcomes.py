@@ -39,8 +39,6 @@ PROGRESS: Final = frozenset(
 """Events that tell of a step itself, rather than of what somebody asked of it."""
 HELD: Final = frozenset({"step.inherited", "step.quarantined", "step.released"})
 """What is held against a step that is due; its status stays."""
-HELD: Final = frozenset({"step.inherited", "step.quarantined", "step.released"})
-"""What is held against a step that is due; its status stays."""
 _TOLD_AT_ONCE: Final[Mapping[StepStatus, frozenset[str]]] = {
     StepStatus.RUNNING: frozenset({"step.started", *HELD}),
     StepStatus.SLEEPING: frozenset({"step.sleeping"}),
