@@ -11,7 +11,8 @@ import pytest
 from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually, statuses
 
-from famulus.errors import StoreUnavailableError
+from famulus.engine.execution import ExecutionLimits
+from famulus.errors import RunNotFoundError, StoreUnavailableError
 from famulus.flow.status import RunStatus
 from famulus.ids import RunId, StepId
 from famulus.nodes import NodeContext
@@ -123,6 +124,42 @@ async def test_a_run_that_waits_for_a_signal_sleeps_until_it_comes() -> None:
         await signal(world, "r")
 
         assert statuses(await world.ended("r"))["after"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("node", "status"),
+    [
+        ({"uses": "refuse", "config": {"maxRetries": 2, "retryDelay": 3_600_000}}, "retrying"),
+        ({"uses": "sleep", "params": {"duration": "1h"}}, "sleeping"),
+        ({"uses": "wait", "params": {"timeout": "1h"}}, "waiting"),
+        ({"uses": "webhook"}, "waiting"),
+        ({"uses": "subflow", "params": {"blueprintId": "waiting"}}, "waiting"),
+        ({"uses": "map", "params": {"uses": "sleep", "params": {"duration": "1h"}}}, "waiting"),
+    ],
+    ids=["retry", "sleep", "wait", "webhook", "subflow", "map"],
+)
+async def test_what_waits_holds_no_slot_and_others_go_on(node: dict[str, Any], status: str) -> None:
+    async def refuse() -> None:
+        raise ValueError("not now")
+
+    execution = ExecutionLimits(steps=1, steps_per_run=1)
+    options = {**TIMES, "execution": execution}
+    async with FaultyWorld({"echo": echo, "refuse": refuse}, **options) as world:
+        await world.push(WAITING)
+        await world.push(blueprint("slow", {"give": "echo", "slow": {**node, "inputs": "items"}}))
+        for number in range(5):
+            await world.start("slow", f"r{number}", {"items": [1, 2, 3]})
+            await eventually(lambda number=number: _is(world, f"r{number}", "slow", status))
+
+        view = await world.run(blueprint("quick", {"a": "echo", "b": "echo"}, ("a", "b")), run_id="quick")
+
+        assert statuses(view) == {"a": "completed", "b": "completed"}
+
+
+async def _is(world: World, run_id: str, step_id: str, status: str) -> bool:
+    with suppress(RunNotFoundError):
+        return statuses(await world.reader.show(RunId(run_id))).get(step_id) == status
+    return False
 
 
 async def test_a_hundred_waiting_runs_take_no_memory_and_all_go_on() -> None:
