@@ -202,7 +202,9 @@ async def _open_sqlite(settings: Settings, stack: AsyncExitStack) -> Stores:
         timers=SqliteTimerStore(database, namespace=settings.namespace),
         schedules=SqliteScheduleStore(database, namespace=settings.namespace),
         tokens=SqliteTokenStore(database, namespace=settings.namespace),
-        letters=SqliteDeadLetterStore(database, namespace=settings.namespace),
+        letters=SqliteDeadLetterStore(
+            database, namespace=settings.namespace, keep_seconds=settings.dead_letter_seconds
+        ),
     )
 
 

@@ -137,6 +137,9 @@ class Settings(BaseSettings):
         600.0, gt=0, description="a run that sleeps while it waits for child runs looks at them about so often"
     )
     timer_poll_seconds: float = Field(1.0, gt=0, description="how often is looked for runs of which something is due")
+    dead_letter_seconds: float = Field(
+        7_776_000.0, gt=0, description="dead letters are kept so long in SQLite; Cassandra: `default_time_to_live`"
+    )
     drain_seconds: float = Field(10.0, ge=0, description="running steps may take so long to end on SIGTERM")
 
     # -- watchdog ----------------------------------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from famulus.adapters.letters import header_bytes, read_headers, read_summary, summary_bytes
 from famulus.ports import OPEN, DeadLetter, LetterMark, ListedLetter, StoredLetter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sqlite3
+    from collections.abc import Callable, Sequence
 
     from famulus.adapters.sqlite.database import SqliteDatabase
     from famulus.ports import LetterPlace
@@ -19,7 +21,8 @@ _MARKED: Final = """
 """
 _MARK: Final = "m.state, m.by_whom, m.at AS marked_at, m.note"
 INSERT_LETTER: Final = """
-    INSERT INTO dead_letters (namespace, letter_id, at, summary, key, value, headers) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO dead_letters (namespace, letter_id, at, summary, key, value, headers, kept_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (namespace, letter_id) DO NOTHING
 """
 SELECT_LETTER: Final = f"""
@@ -35,15 +38,31 @@ UPSERT_MARK: Final = """
         state = excluded.state, by_whom = excluded.by_whom, at = excluded.at, note = excluded.note
     WHERE excluded.at > dead_letter_marks.at
 """
+SELECT_EXPIRED: Final = """
+    SELECT letter_id FROM dead_letters WHERE namespace = ? AND kept_at < ? ORDER BY kept_at LIMIT ?
+"""
+DELETE_LETTER: Final = "DELETE FROM dead_letters WHERE namespace = ? AND letter_id = ?"
+DELETE_MARK: Final = "DELETE FROM dead_letter_marks WHERE namespace = ? AND letter_id = ?"
+EXPIRED_AT_ONCE: Final = 50
+"""Letters that go when one comes: more than one, so that what has expired gets less, and few, so that none waits."""
 _END: Final = (1e300, "")
 
 
 class SqliteDeadLetterStore:
-    """Keeps `famulus.ports.DeadLetterStore`."""
+    """Keeps `famulus.ports.DeadLetterStore`. What was kept for so long goes when other letters come."""
 
-    def __init__(self, database: SqliteDatabase, *, namespace: str = "default") -> None:
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        *,
+        namespace: str = "default",
+        keep_seconds: float | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
         self._namespace = namespace
+        self._keep_seconds = keep_seconds
+        self._now = now
 
     async def put(self, letter: DeadLetter) -> None:
         summary = letter.summary
@@ -55,8 +74,14 @@ class SqliteDeadLetterStore:
             letter.key,
             letter.value,
             header_bytes(letter.headers),
+            now := self._now(),
         )
-        await self._database.write(lambda connection: connection.execute(INSERT_LETTER, row))
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._expire(connection, now)
+            connection.execute(INSERT_LETTER, row)
+
+        await self._database.write(work)
 
     async def get(self, letter_id: str) -> StoredLetter | None:
         key = (self._namespace, letter_id)
@@ -80,6 +105,15 @@ class SqliteDeadLetterStore:
     async def mark(self, letter_id: str, mark: LetterMark) -> None:
         row = (self._namespace, letter_id, mark.state, mark.by, mark.at, mark.note)
         await self._database.write(lambda connection: connection.execute(UPSERT_MARK, row))
+
+    def _expire(self, connection: sqlite3.Connection, now: float) -> None:
+        if self._keep_seconds is None:
+            return
+        asked = (self._namespace, now - self._keep_seconds, EXPIRED_AT_ONCE)
+        for expired in connection.execute(SELECT_EXPIRED, asked).fetchall():
+            key = (self._namespace, expired["letter_id"])
+            connection.execute(DELETE_LETTER, key)
+            connection.execute(DELETE_MARK, key)
 
 
 def _mark(row: dict[str, Any]) -> LetterMark:
