@@ -29,7 +29,9 @@ from famulus.blueprint import (
     parse_blueprint,
     to_mermaid,
 )
+from famulus.cli.auditing import tell_audit
 from famulus.cli.control import migrate
+from famulus.cli.opening import user
 from famulus.cli.rehearsing import print_rehearsal
 from famulus.cli.terminal import clock_text, json_option, one_line, plain, print_json, value_text
 from famulus.connect import open_stores
@@ -118,10 +120,11 @@ def diff(*, before: str, after: str, as_json: bool) -> None:
 
 @blueprint.command()
 @files_argument
+@click.option("--by", help="Who registers. Default: the user of this system.")
 @json_option
-def push(*, files: Sequence[Path], as_json: bool) -> None:
+def push(*, files: Sequence[Path], by: str | None, as_json: bool) -> None:
     """Register blueprints, files or folders of them, in the store. Registering the same one again changes nothing."""
-    stored = asyncio.run(_register([_read(path) for path in _json_files(files)]))
+    stored = asyncio.run(_register([_read(path) for path in _json_files(files)], by=by or user()))
     if as_json:
         print_json([_stored_json(each) for each in stored])
         return
@@ -230,11 +233,17 @@ async def _find_version(source: str) -> Blueprint:
     return await _find(blueprint_id, version)
 
 
-async def _register(blueprints: Sequence[Blueprint]) -> list[StoredBlueprint]:
+async def _register(blueprints: Sequence[Blueprint], *, by: str) -> list[StoredBlueprint]:
     settings = Settings.load()
     async with open_stores(settings) as stores:
         catalog = Catalog(stores.blueprints, time.time, max_nodes=settings.max_nodes, max_edges=settings.max_edges)
-        return [await catalog.register(each) for each in blueprints]
+        stored = []
+        for each in blueprints:
+            registered = await catalog.register(each)
+            stored.append(registered)
+            facts = {"blueprint": registered.blueprint_id, "version": registered.version, "digest": registered.digest}
+            tell_audit(settings, "blueprint push", by=by, **facts)
+        return stored
 
 
 async def _all() -> Sequence[StoredBlueprint]:

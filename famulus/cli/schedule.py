@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from famulus.cli.auditing import tell_audit
 from famulus.cli.opening import given_input, user
 from famulus.cli.run import NOTICE_SECONDS, print_started
 from famulus.cli.servers import open_existing_stores
@@ -113,10 +114,11 @@ def unpause(*, schedule_id: str, by: str | None, as_json: bool) -> None:
 
 @schedule.command()
 @id_argument
+@by_option
 @json_option
-def delete(*, schedule_id: str, as_json: bool) -> None:
+def delete(*, schedule_id: str, by: str | None, as_json: bool) -> None:
     """Remove a schedule. Runs that it has started go on."""
-    asyncio.run(_delete(schedule_id, as_json=as_json))
+    asyncio.run(_delete(schedule_id, by=by or user(), as_json=as_json))
 
 
 @schedule.command()
@@ -212,9 +214,10 @@ async def _turn(schedule_id: str, *, paused: bool, by: str, as_json: bool) -> No
     )
 
 
-async def _delete(schedule_id: str, *, as_json: bool) -> None:
+async def _delete(schedule_id: str, *, by: str, as_json: bool) -> None:
     async with _book() as book:
         await book.delete(schedule_id)
+    tell_audit(Settings.load(), "schedule delete", by=by, schedule=schedule_id)
     if as_json:
         print_json({"deleted": schedule_id})
         return
