@@ -20,17 +20,25 @@ from simulation.network import Port
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.memory import MemoryJoins
 from famulus.adapters.memory import runs as memory_runs
-from famulus.engine import handling, seals
+from famulus.blueprint import Graph
+from famulus.engine import handling, seals, session
+from famulus.engine.batch import Batch
+from famulus.engine.catalog import Catalog
 from famulus.engine.engine import Engine
+from famulus.engine.execution import Executor
 from famulus.engine.joins import JoinDesk
 from famulus.engine.recovery import Recovery
+from famulus.engine.rows import context_row
 from famulus.engine.slots import Slots
 from famulus.errors import JoinsUnavailableError
+from famulus.flow.advance import advance
 from famulus.flow.arrivals import Arrivals
+from famulus.flow.decisions import Decision
+from famulus.flow.facts import Fact
 from famulus.flow.state import RunState
-from famulus.ids import NodeId, StepId
+from famulus.ids import BlueprintId, Digest, NodeId, StepId
 from famulus.nodes.context import NodeInfo
-from famulus.ports import Commit, JoinKey, Record
+from famulus.ports import Commit, JoinKey, Record, RunBirth
 
 Change = Callable[[pytest.MonkeyPatch], None]
 
@@ -173,3 +181,47 @@ def handles_one_record_at_a_time(patch: pytest.MonkeyPatch) -> None:
         init(self, handler, **{**more, "concurrency": 1})
 
     patch.setattr(Intake, "__init__", narrow)
+
+
+# -- P9: a run keeps its blueprint, a job waits for who has its code -------------------------------------------------
+
+
+def takes_the_newest_version_for_all_runs(patch: pytest.MonkeyPatch) -> None:
+    async def newest(self: Catalog, _digest: Digest, *, blueprint_id: BlueprintId, version: str) -> Graph:
+        del version
+        return await self._newest(blueprint_id)
+
+    patch.setattr(Catalog, "pinned", newest)
+
+
+def fails_what_it_has_no_code_for(patch: pytest.MonkeyPatch) -> None:
+    init = Executor.__init__
+
+    def strict(self: Executor, *given: Any, **more: Any) -> None:
+        init(self, *given, **{**more, "park_missing": False})
+
+    patch.setattr(Executor, "__init__", strict)
+
+
+# -- P10: a step costs the same in any run ---------------------------------------------------------------------------
+
+
+def looks_at_all_of_a_run_for_each_fact(patch: pytest.MonkeyPatch) -> None:
+    def looking(run: RunState, fact: Fact) -> list[Decision]:
+        for node in run.graph.blueprint.nodes:
+            run.is_untouched(node.id)
+        return advance(run, fact)
+
+    patch.setattr(session, "advance", looking)
+
+
+def stores_the_whole_context_with_each_outcome(patch: pytest.MonkeyPatch) -> None:
+    made = Batch.commit
+
+    def whole(self: Batch, birth: RunBirth, run: RunState, **more: Any) -> Commit:
+        commit = made(self, birth, run, **more)
+        written = {row.key for row in commit.context}
+        rest = [context_row(key, run.context[key], 0, commit.stamp) for key in run.context if key not in written]
+        return replace(commit, context=(*commit.context, *rest))
+
+    patch.setattr(Batch, "commit", whole)
