@@ -55,7 +55,7 @@ class Onlooker:
         is_settled = app.is_ready
         return Sight(
             at=at,
-            missing=tuple(spec.name for spec in self.specs if spec.name not in broker.partitions),
+            missing=self._missing(broker) if _is_subscribed(client) else (),
             is_settled=is_settled,
             lacks_partitions=is_settled and not app.engine.partitions and await self._should_have_some(broker),
             positions=self._positions(client),
@@ -107,6 +107,9 @@ class Onlooker:
         }
         return broker
 
+    def _missing(self, broker: BrokerSight) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.specs if spec.name not in broker.partitions)
+
     async def _should_have_some(self, broker: BrokerSight) -> bool:
         """Every worker is given as many partitions as all need, rounded up; the last ones may be left with none."""
         partitions = broker.partitions.get(self._app.settings.jobs_topic)
@@ -133,6 +136,11 @@ class Onlooker:
     def _committable(self, consumer: Any) -> Mapping[Place, int]:
         offsets = {tp: consumer._new_offset(tp) for tp in self._assigned(consumer)}  # noqa: SLF001
         return {(tp.topic, tp.partition): offset for tp, offset in offsets.items() if offset is not None}
+
+
+def _is_subscribed(client: Any) -> bool:
+    """Whether the app has started: before it subscribes, it makes the topics of its tables itself."""
+    return client is not None and bool(client.subscription())
 
 
 def _positions(client: Any) -> dict[Place, int | None]:

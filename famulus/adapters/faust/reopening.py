@@ -48,9 +48,10 @@ async def reopen_consumer(app: faust.App, *, patience: float) -> None:
 async def _reopen(thread: TunedConsumerThread) -> None:
     """On the loop of the consumer's thread."""
     old: Any = thread._ensure_consumer()  # noqa: SLF001
-    topics = set(old.subscription())
     await thread._rebalance_listener.on_partitions_revoked(old.assignment())  # noqa: SLF001
     thread.reopening = True  # until it has worked, if need be at a later call: the old client is of no use any more
+    topics = set(old.subscription())
+    thread.calls.end()
     await _close(old)
     new: Any = thread._create_consumer(loop=thread.thread_loop)  # noqa: SLF001
     try:
@@ -60,7 +61,8 @@ async def _reopen(thread: TunedConsumerThread) -> None:
         raise
     thread._consumer = new  # noqa: SLF001
     thread.membership.follow(new._coordinator)  # noqa: SLF001
-    new.subscribe(topics=topics, listener=thread._rebalance_listener)  # noqa: SLF001
+    if topics:  # else the app is starting, and subscribes to them when it is ready
+        new.subscribe(topics=topics, listener=thread._rebalance_listener)  # noqa: SLF001
     thread.reopening = False
 
 
@@ -75,9 +77,13 @@ async def _close(client: Any) -> None:
         log.warning("the Kafka client did not end in order", exc_info=True, extra={"action": "consumer_cut_off"})
     else:
         return
-    coordinator: Any = client._coordinator  # noqa: SLF001
-    for name in ("_coordination_task", "_heartbeat_task"):
-        task = getattr(coordinator, name, None)
+    for part, name in (
+        (client._coordinator, "_coordination_task"),  # noqa: SLF001
+        (client._coordinator, "_heartbeat_task"),  # noqa: SLF001
+        (client._coordinator, "_commit_refresh_task"),  # noqa: SLF001
+        (client._fetcher, "_fetch_task"),  # noqa: SLF001
+    ):
+        task = getattr(part, name, None)
         if task is not None:
             task.cancel()
     with contextlib.suppress(Exception):

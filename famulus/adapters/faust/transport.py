@@ -11,6 +11,8 @@
   again before the next rebalance.
 * So are those that arrive at the end of the recovery of tables, and those behind them are never committed.
 * Partitions whose buffers were full are resumed in the middle of a rebalance.
+* What is asked of a Kafka client that was closed, and its tasks would have to bring about, is waited for without end.
+* Tables cannot be written while the producer finds out anew where their changelogs are.
 * A record that still runs can be committed when it is the first one after the committed offset, when nothing was
   committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
 
@@ -30,16 +32,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
+from famulus.adapters.faust.calls import ClientCalls, ClientGivenUpError
 from famulus.adapters.faust.membership import Membership
-from famulus.errors import SettingsError
+from famulus.errors import BusUnavailableError, SettingsError
 from famulus.faultpoints import K10, ON, reach
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     import faust
-    from faust.types import TP
     from faust.types.tuples import Message
     from mode.types import ServiceT
 
@@ -48,7 +51,6 @@ FETCH_WAIT_MS: Final = 20
 REPLY_SECONDS: Final = 5.0
 FULL_BUFFERS_PAUSE_SECONDS: Final = 0.02
 COMMIT_BEFORE_REVOKE_SECONDS: Final = 3.0
-COMMIT_LOOK_SECONDS: Final = 0.5
 REOPENING_PAUSE_SECONDS: Final = 0.05
 RECORDS_BETWEEN_YIELDS: Final = 100
 
@@ -63,6 +65,7 @@ def install(app: faust.App) -> None:
             f"install 'faust-streaming>=0.15.3,<0.16'",
         )
     app.transport = TunedTransport(app.conf.broker_consumer, app)
+    app.producer_transport = TunedTransport(app.conf.broker_producer, app)
 
 
 def membership_of(app: faust.App) -> Membership:
@@ -80,11 +83,39 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
     def __init__(self, consumer: TunedConsumer, **options: Any) -> None:
         super().__init__(consumer, **options)
         self.membership = Membership(self.app.conf.broker_session_timeout)
+        self.calls = ClientCalls()
+
+    async def call_thread(self, fun: Any, *arguments: Any, **options: Any) -> Any:
+        """Adds to mode/threads.py:452: a call of a client that is given up ends, with `ClientGivenUpError`."""
+        return await super().call_thread(self._call, self._consumer, fun, *arguments, **options)
+
+    async def _call(self, client: Any, fun: Any, *arguments: Any, **options: Any) -> Any:
+        """On the loop of the thread."""
+        if client is not None and self._is_replaced(client):
+            raise ClientGivenUpError("the Kafka client was given up before it was asked")
+        return await self.calls.run(fun, *arguments, **options)
 
     async def subscribe(self, topics: Any) -> None:
-        """Adds to drivers/aiokafka.py:777: from before it joins the group is noted when the group hears of it."""
-        self.membership.follow(self._ensure_consumer()._coordinator)  # noqa: SLF001
-        await super().subscribe(topics)
+        """Adds to drivers/aiokafka.py:777: from before it joins the group is noted when the group hears of it.
+
+        A client that takes the place of one without topics is subscribed to none.
+        """
+        while True:
+            client = self._ensure_consumer()
+            self.membership.follow(client._coordinator)  # noqa: SLF001
+            with suppress(ClientGivenUpError):
+                await super().subscribe(topics)
+            if not self._is_replaced(client):
+                return
+            await asyncio.sleep(REOPENING_PAUSE_SECONDS)
+
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - faust's
+        """Adds to drivers/aiokafka.py:1063: of a client that is given up there is nothing to be had."""
+        try:
+            return await super().getmany(active_partitions, timeout)
+        except ClientGivenUpError:
+            await asyncio.sleep(REOPENING_PAUSE_SECONDS)
+            return {}
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         """Replaces `fetch_max_wait_ms=1500` of drivers/aiokafka.py:615, which no setting reaches."""
@@ -109,15 +140,10 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         `getmany` drops them and seeks to the committed offsets, but aiokafka does not seek a partition that has none.
         Records of a paused partition come too, since aiokafka takes an empty set of partitions for all of them.
         """
-        if self._is_replaced(consumer):
-            await asyncio.sleep(REOPENING_PAUSE_SECONDS)
-            return {}
         try:
             fetched = await super()._fetch_records(consumer, cast("set[TP]", active_partitions), timeout, max_records)
-        except Exception as error:
-            if self._is_replaced(consumer):
-                return {}
-            if not isinstance(error, KafkaError) or consumer.assignment():
+        except KafkaError as error:
+            if consumer.assignment():
                 raise
             # The partitions could not be shared out, for topics are missing, say. The client tries again once it has
             # been asked what was wrong; the app would stop.
@@ -138,22 +164,19 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(tp, records[0].offset)
         return wanted
 
-    async def _commit(self, offsets: Any) -> bool:
-        """Adds to drivers/aiokafka.py:855, which stops the app when a commit fails, and waits for it without end.
+    async def commit(self, offsets: Any) -> bool:
+        """Adds to drivers/aiokafka.py:851: what a client that is given up did not commit comes again."""
+        try:
+            return await super().commit(offsets)
+        except ClientGivenUpError:
+            return False
 
-        It fails of course when the client is closed under it; what was not committed comes again.
-        """
+    async def _commit(self, offsets: Any) -> bool:
         client: Any = self._consumer
-        if self.reopening or client is None:
+        if client is None:
             return False
         self._bind_commits(client._coordinator)  # noqa: SLF001
-        committing = asyncio.ensure_future(super()._commit(offsets))
-        while not committing.done():
-            await asyncio.wait({committing}, timeout=COMMIT_LOOK_SECONDS)
-            if self._is_replaced(client):
-                committing.cancel()
-                return False
-        return committing.result()
+        return await super()._commit(offsets)
 
     def _bind_commits(self, coordinator: Any) -> None:
         """Let nothing be committed but in the generation of the group in which it was asked for.
@@ -356,5 +379,21 @@ class TunedConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
 
+class TunedProducer(driver.Producer):
+    def key_partition(self, topic: str, key: bytes) -> TP:
+        """Adds to drivers/aiokafka.py:1495, a `TypeError` while the client finds out anew where the topic is.
+
+        Tables ask for the partition before they send, and the sending waits until that is known. Ours have one each.
+        """
+        client: Any = self._ensure_producer()
+        if client._metadata.partitions_for_topic(topic) is None:  # noqa: SLF001
+            table: Any = cast("Any", self.app.tables)._changelogs.get(topic)  # noqa: SLF001
+            if table is None or table.partitions != 1:
+                raise BusUnavailableError(f"it is not known at the moment which partitions {topic!r} has")
+            return TP(topic, 0)
+        return super().key_partition(topic, key)
+
+
 class TunedTransport(driver.Transport):
     Consumer: ClassVar[type[TunedConsumer]] = TunedConsumer
+    Producer: ClassVar[type[TunedProducer]] = TunedProducer

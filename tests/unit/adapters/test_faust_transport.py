@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import faust
 import pytest
+from aiokafka.cluster import ClusterMetadata
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from famulus.adapters.faust import transport
-from famulus.errors import SettingsError
+from famulus.errors import BusUnavailableError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -204,6 +206,28 @@ async def test_a_record_that_comes_again_while_its_log_is_as_long_as_it_was_is_d
     await log.deliver(50)
 
     assert log.messages == {}
+
+
+def test_a_table_is_written_while_it_is_not_known_where_its_changelog_is(app: faust.App) -> None:
+    table: Any = app.GlobalTable("board", partitions=1)
+    producer: Any = _producer_that_knows_no_topic(app)
+
+    assert producer.key_partition(table.changelog_topic.get_topic_name(), b"key") == TP("transport-board-changelog", 0)
+
+
+def test_of_a_topic_that_is_not_known_no_partition_is_made_up(app: faust.App) -> None:
+    app.Table("wide", partitions=8)
+    producer: Any = _producer_that_knows_no_topic(app)
+
+    for topic in ("transport-wide-changelog", "jobs"):
+        with pytest.raises(BusUnavailableError, match=topic):
+            producer.key_partition(topic, b"key")
+
+
+def _producer_that_knows_no_topic(app: faust.App) -> Any:
+    producer: Any = app.producer
+    producer._producer = SimpleNamespace(_metadata=ClusterMetadata())
+    return producer
 
 
 def test_another_version_of_faust_is_refused(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
