@@ -24,10 +24,11 @@ from famulus.ids import RunId
 from famulus.nodes import NodeContext
 from famulus.ports import Commit
 
-FEW, MANY = 50, 500
+FEW, MANY, VERY_MANY = 50, 500, 10_000
 MORE_AT_MOST = 1.25
 """Times; a cost that grew with the run would be ten times as high. Batches of several steps are what varies."""
 LOOKS_SECONDS = 0.1
+ENDS_SECONDS = 240.0
 
 
 @dataclass
@@ -113,7 +114,9 @@ async def cost_of(shape: Any, size: int) -> Cost:
         await world.push(document)
         with counted(cost):
             await world.start(document["id"], "r", dict(given))
-            await eventually(lambda: world.engines[0].runs.has_ended(RunId("r")), every=LOOKS_SECONDS)
+            await eventually(
+                lambda: world.engines[0].runs.has_ended(RunId("r")), within=ENDS_SECONDS, every=LOOKS_SECONDS
+            )
         view = await world.reader.show(RunId("r"))
         assert view.summary.status == "completed"
         cost.steps = size
@@ -132,6 +135,17 @@ async def test_a_step_costs_as_much_in_a_run_of_many_as_in_one_of_few(shape: Any
 
     assert calls < MORE_AT_MOST
     assert stored < MORE_AT_MOST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [chain, items])
+async def test_a_run_of_ten_thousand_steps_completes_at_the_same_cost_a_step(shape: Any) -> None:
+    await cost_of(shape, FEW)  # what is only done once in a process
+
+    few, very_many = (await cost_of(shape, FEW)).of_a_step(), (await cost_of(shape, VERY_MANY)).of_a_step()
+
+    assert very_many[0] / few[0] < MORE_AT_MOST
+    assert very_many[1] / few[1] < MORE_AT_MOST
 
 
 async def test_an_engine_that_looks_at_the_whole_run_for_each_step_is_noticed() -> None:
