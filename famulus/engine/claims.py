@@ -17,11 +17,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from famulus.errors import BadRecordError, OutputError, StoreUnavailableError
+from famulus.engine.backoff import Backoff
+from famulus.errors import BadRecordError, OutputError, RetryableError, StoreUnavailableError
 from famulus.ids import RunId
 from famulus.ports import (
     BlobStore,
@@ -37,13 +38,16 @@ from famulus.ports import (
 )
 
 PIECE_BYTES: Final = 512 * 1024
-PIECES_AT_ONCE: Final = 16
-"""Over all values of a process: what is on its way is memory twice."""
+PIECES_AT_ONCE: Final = 4
+"""Over all values of a process. More of them fill the socket, and a driver then refuses everything."""
+TRIES: Final = 6
+"""Of a piece, while the store is busy; beyond that whoever has the value tries all of it again."""
 STORED_REMEMBERED: Final = 1024
 MARK: Final = b"\0"
 """No JSON begins with it."""
 LARGE_KEY: Final = "famulus:large"
 
+ValueT = TypeVar("ValueT")
 Tell: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 
 
@@ -82,12 +86,13 @@ class Claims:
         return data
 
     async def _put_piece(self, run_id: RunId, digest: str, data: bytes, index: int) -> None:
+        piece = data[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]
         async with self._slots:
-            await self._blobs.put(run_id, digest, index, data[index * PIECE_BYTES : (index + 1) * PIECE_BYTES])
+            await _patiently(lambda: self._blobs.put(run_id, digest, index, piece))
 
     async def _get_piece(self, claim: Claim, index: int) -> bytes | None:
         async with self._slots:
-            return await self._blobs.get(RunId(claim.run_id), claim.digest, index)
+            return await _patiently(lambda: self._blobs.get(RunId(claim.run_id), claim.digest, index))
 
     def _remember(self, run_id: str, digest: str) -> None:
         self._stored[run_id, digest] = None
@@ -248,6 +253,16 @@ async def redeemed(claimed: ClaimedRecord, claims: Claims | None) -> bytes:
             code="claim_missing",
         )
     return data
+
+
+async def _patiently(call: Callable[[], Awaitable[ValueT]]) -> ValueT:
+    backoff = Backoff(first=0.05)
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except RetryableError:
+            await asyncio.sleep(backoff.next())
+    return await call()
 
 
 def _claim_of(value: bytes | None) -> Claim | None:

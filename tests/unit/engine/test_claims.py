@@ -136,6 +136,24 @@ async def test_a_value_that_is_stored_again_is_stored_once() -> None:
     assert await other.get(claim) == b"v" * LARGE
 
 
+async def test_a_store_that_is_busy_for_a_moment_is_asked_again() -> None:
+    class Busy(MemoryBlobStore):
+        refusals = 3
+
+        async def put(self, run_id: RunId, digest: str, index: int, piece: bytes) -> None:
+            self.refusals -= 1
+            if self.refusals >= 0:
+                raise StoreUnavailableError("busy")
+            await super().put(run_id, digest, index, piece)
+
+    blobs = Busy()
+    claims = Claims(blobs)
+
+    claim = await claims.put(RunId("r1"), b"v" * LARGE)
+
+    assert await claims.get(claim) == b"v" * LARGE
+
+
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
