@@ -30,6 +30,7 @@ from famulus.engine.joins import JoinDesk
 from famulus.engine.recovery import Recovery
 from famulus.engine.rows import context_row
 from famulus.engine.slots import Slots
+from famulus.engine.tenure import Tenure
 from famulus.errors import JoinsUnavailableError
 from famulus.flow.advance import advance
 from famulus.flow.arrivals import Arrivals
@@ -38,7 +39,7 @@ from famulus.flow.facts import Fact
 from famulus.flow.state import RunState
 from famulus.ids import BlueprintId, Digest, NodeId, StepId
 from famulus.nodes.context import NodeInfo
-from famulus.ports import Commit, JoinKey, Record, RunBirth
+from famulus.ports import Clock, Commit, JoinKey, Record, RunBirth
 
 Change = Callable[[pytest.MonkeyPatch], None]
 
@@ -83,6 +84,13 @@ def ignores_stamps(patch: pytest.MonkeyPatch) -> None:
 
 def ignores_seals(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(seals, "_counts", lambda _stamp, _head: True)
+
+
+def writes_without_a_look_at_the_group(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(self: Tenure, _clock: Clock) -> None:
+        self.check()
+
+    patch.setattr(Tenure, "confirmed", at_once)
 
 
 # -- P3: a stable key ------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""P9: a run that takes another version, and a step that fails where its code is missing, are noticed.
+"""What the simulation knows nothing of is noticed by tests of the engine, told again here with the protection gone.
 
-What has to notice them are tests of the engine, told again here with the protection gone.
+P2: a worker that writes while it is not sure whose the partitions are. P9: a run that takes another version, and a step
+that fails where its code is missing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import pytest
 from mutations import mutants
 from mutations.mutants import Change, changed
 from unit.engine import test_records as told
+from unit.engine import test_takeover as told_of_takeovers
 
 MUTANTS: dict[str, tuple[Change, Callable[[], Awaitable[None]]]] = {
-    "takes the newest version": (
+    "P2 writes without a look": (
+        mutants.writes_without_a_look_at_the_group,
+        told_of_takeovers.test_nothing_is_written_while_it_is_not_sure_whose_the_partitions_are,
+    ),
+    "P9 takes the newest version": (
         mutants.takes_the_newest_version_for_all_runs,
         told.test_a_run_goes_on_with_the_version_that_it_started_with,
     ),
-    "fails what it has no code for": (
+    "P9 fails what it has no code for": (
         mutants.fails_what_it_has_no_code_for,
         told.test_an_unknown_implementation_parks_its_step_until_a_worker_has_it,
     ),
