@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from famulus.adapters.faust.recovering import end_recovery
 from famulus.adapters.faust.reopening import reopen_consumer
+from famulus.adapters.faust.transport import forget_topics
 from famulus.adapters.kafka.topics import ensure_topics
 from famulus.errors import FamulusError
 from famulus.transports import kafka_options
@@ -100,6 +101,7 @@ class Watchdog:
         self._tell(verdict)
         if sight.missing:
             # A topic that is gone does not come back by itself: there is nothing to be patient for.
+            forget_topics(self._app, sight.missing)
             await self._make_topics(sight.missing)
             await self._restart_consumer()
         elif verdict.action is Action.END_RECOVERY:

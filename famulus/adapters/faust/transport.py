@@ -29,7 +29,13 @@ from contextlib import aclosing, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+    UnknownTopicOrPartitionError,
+)
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -40,7 +46,7 @@ from famulus.errors import BusUnavailableError, SettingsError
 from famulus.faultpoints import K10, ON, reach
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 
     import faust
     from faust.types.tuples import Message
@@ -73,6 +79,12 @@ def membership_of(app: faust.App) -> Membership:
     consumer: Any = app.consumer
     thread: TunedConsumerThread = consumer._thread  # noqa: SLF001 - Faust knows of no such thing
     return thread.membership
+
+
+def forget_topics(app: faust.App, topics: Collection[str]) -> None:
+    """What was read of topics that are gone says nothing about those that take their places."""
+    consumer: Any = app.consumer
+    consumer.forget(topics)
 
 
 class TunedConsumerThread(driver.AIOKafkaConsumerThread):
@@ -191,7 +203,11 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         async def send_in_generation(assignment: Any, committed: Any) -> None:
             if coordinator.generation != generation or generation < 0:
                 raise CommitFailedError("the group has already rebalanced")
-            await send(coordinator, assignment, committed)
+            try:
+                await send(coordinator, assignment, committed)
+            except UnknownTopicOrPartitionError as error:
+                # Trying again would commit them for the topic that takes the place of this one.
+                raise CommitFailedError("a topic is gone, or the group has already rebalanced") from error
 
         coordinator._do_commit_offsets = send_in_generation  # noqa: SLF001
 
@@ -291,10 +307,18 @@ class TunedConsumer(driver.Consumer):
         if end is None or end >= expected:
             return False
         self.log.warning("%s/%s was read up to %s and ends at %s now: it is read anew", *tp, expected, end)
+        self._forget(tp)
+        return True
+
+    def forget(self, topics: Collection[str]) -> None:
+        """Commit nothing more of these topics, which are gone: it would count for those that take their places."""
+        for tp in [tp for tp in self._committed_offset if tp.topic in topics]:
+            self._forget(tp)
+
+    def _forget(self, tp: TP) -> None:
         for state in (self._acked, self._acked_index, self._gap):
             state.pop(tp, None)
         self._read_offset[tp] = self._committed_offset[tp] = None
-        return True
 
     def _go_on_at(self, tp: TP, offset: int, *, expected: int | None) -> None:
         """Replaces `_add_gap`, lines 1157-1168, which takes the record after the hole for a part of the hole."""

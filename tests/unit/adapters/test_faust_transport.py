@@ -195,6 +195,20 @@ async def test_a_log_that_begins_anew_in_the_middle_is_delivered_and_committed_f
     assert log.committable() == 1
 
 
+async def test_of_a_topic_that_is_gone_nothing_more_is_committed(new_log: Callable[..., Log]) -> None:
+    log = new_log(committed=31)
+    await log.deliver(31, 32, 33)
+    log.acknowledge([31, 32])
+
+    log.consumer.forget({PARTITION.topic})
+    log.acknowledge([33])
+
+    assert log.committable() is None
+    await log.deliver(0, 1)
+    log.acknowledge([0])
+    assert log.committable() == 1
+
+
 async def test_a_record_that_comes_again_while_its_log_is_as_long_as_it_was_is_dropped(
     new_log: Callable[..., Log],
 ) -> None:

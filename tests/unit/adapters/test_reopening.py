@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 import pytest
+from aiokafka.errors import CommitFailedError, UnknownTopicOrPartitionError
 from faust.types import TP
 from support.world import eventually
 
@@ -28,7 +29,8 @@ class Coordinator:
     generation = 1
     _do_heartbeat = _do_rejoin_group = None
 
-    async def _do_commit_offsets(self, *_: object) -> None: ...
+    async def _do_commit_offsets(self, *_: object) -> None:
+        raise UnknownTopicOrPartitionError
 
 
 class Client:
@@ -138,6 +140,17 @@ async def test_a_fetch_and_a_commit_end_with_their_client_and_without_an_error(c
     async with asyncio.timeout(PATIENCE):
         assert await fetch == {}
         assert await commit is False
+
+
+async def test_a_commit_for_a_topic_that_is_gone_is_not_tried_again(consumer: Any) -> None:
+    """The next try would be for the topic that takes its place."""
+    give(consumer._thread, Client(answers=True))
+    await consumer._thread.start()
+    coordinator: Any = Coordinator()
+    consumer._thread._bind_commits(coordinator)
+
+    with pytest.raises(CommitFailedError, match="already rebalanced"):  # by which Faust knows that it is nothing worse
+        await coordinator._do_commit_offsets(None, {JOBS: 7})
 
 
 async def test_a_client_that_the_app_has_not_subscribed_yet_is_replaced_by_another_one(consumer: Any) -> None:
