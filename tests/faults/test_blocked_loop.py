@@ -57,11 +57,13 @@ async def test_a_worker_alone_outlives_its_blocked_loop_and_tells_which_step_blo
     async with installation.records() as auditor:
         await auditor.ended([run_id])
         await recorded_once(auditor, run_id)
+        await auditor.all_agrees()
 
+    # The watch looks now and then, and the run may have ended before it does.
+    await eventually(lambda: "the event loop turns again" in worker.log(), within=10, every=0.1)
     told = worker.log()
     assert re.search(rf"blocked for [\d.]+ s by step block of run {re.escape(run_id)}", told)
     assert "in block_the_loop" in told
-    assert "the event loop turns again" in told
     assert worker.exit_code is None
     assert [call.step_id for call in installation.executions()] == ["block", "after"]  # nobody took it over
 
@@ -85,6 +87,7 @@ async def test_a_run_that_moves_from_a_worker_with_a_blocked_loop_is_recorded_on
 
         for each in (run_id, *more):
             await recorded_once(auditor, each)
+        await auditor.all_agrees()
     assert (blocked.exit_code, other.exit_code) == (None, None)
 
 

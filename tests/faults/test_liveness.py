@@ -97,6 +97,7 @@ async def test_after_a_broker_that_has_forgotten_everything_runs_go_on_by_themse
 
         async with installation.records() as auditor:
             await auditor.ended(gated, within=RECOVERY_SECONDS)
+            await auditor.all_agrees()
         await runs_end(installation)
 
 
@@ -153,4 +154,5 @@ async def test_a_store_that_is_locked_for_a_while_ends_no_worker(installation: I
 
     async with installation.records() as auditor:
         await auditor.ended(run_ids)
+        await auditor.all_agrees()
     assert worker.exit_code is None

@@ -64,6 +64,7 @@ async def test_another_worker_takes_a_long_step_over_only_when_the_first_one_is_
         await auditor.ended([run_id])
         view = await auditor.reader.show(RunId(run_id))
         assert next(step.output for step in view.steps if step.step_id == "long") == str(second.pid)
+        await auditor.all_agrees()
 
 
 @pytest.mark.embedded
@@ -85,6 +86,7 @@ async def test_a_long_step_whose_partition_comes_back_is_not_started_anew(instal
     installation.open_gate("long")
     async with installation.records() as auditor:
         await auditor.ended(run_ids)
+        await auditor.all_agrees()
 
     assert stayed
     assert moved
