@@ -23,7 +23,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 from famulus import faultpoints
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.faust.serializers import refuse_pickle
-from famulus.adapters.faust.transport import membership_of
+from famulus.adapters.faust.transport import is_inherited, membership_of
 from famulus.adapters.kafka.bus import KafkaBus
 from famulus.adapters.kafka.topics import ensure_topics
 from famulus.client.live import LiveServers
@@ -241,7 +241,7 @@ class FamulusApp(faust.App):
         return self.engine.handle(record)
 
     def _handle_item(self, record: Record) -> Any:
-        return self.engine.handle_item(record)
+        return self.engine.handle_item(replace(record, is_inherited=is_inherited(self, record)))
 
     def _keep_letter(self, record: Record) -> Any:
         return self._keeper.keep(record)

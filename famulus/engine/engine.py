@@ -228,6 +228,7 @@ class Engine:
             catalog=self.catalog,
             bus=ports.bus,
             clock=ports.clock,
+            has_just_sent=self.desk.has_just_sent,
             options=ItemOptions(
                 worker=options.worker,
                 max_record_bytes=options.max_record_bytes,
@@ -249,10 +250,11 @@ class Engine:
             worker=options.worker,
             taken_seconds=options.taken_seconds,
             quarantine=self.quarantine,
+            crash_budget=options.crash_budget,
             counts=self.counts,
         )
         self.runs.inherit = Inheriting(
-            registry, ports.clock, crash_budget=options.crash_budget, attempts=self.steps.attempts
+            registry, ports.clock, crash_budget=options.crash_budget, attempts=self.steps.attempts, desk=self.desk
         ).inherit
         self.lending = Lending(self.runs, self.desk, ports.clock, counts=self.counts)
         self.handler = RecordHandler(
@@ -313,6 +315,7 @@ class Engine:
         partitions is loaded and what is due of it set going.
         """
         tenure = self.runs.take_over(partitions, is_current=is_current)
+        self.desk.assigned()
         self.steps.attempts.keep_only(tenure.partitions)
         if tenure.partitions:
             self._begin(self.recovery.begin(tenure))

@@ -40,6 +40,8 @@ from famulus.flow.status import RUN_ENDED, StepStatus
 from famulus.ids import NodeId, RunId, StepId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from famulus.flow.state import RunState
     from famulus.ports import Bus, Clock, Record, RunStore
 
@@ -124,6 +126,7 @@ class ItemWorker:
         catalog: Catalog,
         bus: Bus,
         clock: Clock,
+        has_just_sent: Callable[[ItemDue], bool],
         options: ItemOptions,
         counts: Counter[str],
     ) -> None:
@@ -133,6 +136,7 @@ class ItemWorker:
         self._runs = RunsRead(store, catalog)
         self._bus = bus
         self._clock = clock
+        self._has_just_sent = has_just_sent
         self._options = options
         self._counts = counts
         self._leaving = False
@@ -150,7 +154,7 @@ class ItemWorker:
             if item.asks:
                 await self._say_that_it_is_here(item)
                 return
-            await self._attend(item, record.partition)
+            await self._attend(item, record)
         except BadRecordError as error:
             await bury(record, error, bus=self._bus, counts=self._counts)
         except TerminalError as error:
@@ -166,10 +170,14 @@ class ItemWorker:
         await self.attempts.wait(grace_seconds)
         await self.attempts.cancel_all()
 
-    async def _attend(self, item: ItemDue, partition: int) -> None:
+    async def _attend(self, item: ItemDue, record: Record) -> None:
         run_id, step_id = RunId(item.run_id), StepId(item.step_id)
         if self._leaving and self.attempts.task_of(run_id, step_id) is None:
             raise OwnershipLostError("this worker is about to stop and starts no more items")
+        if record.is_inherited and self._may_have_killed(item):
+            # A worker may have died of it: its owner counts that, and sends it anew.
+            await (await self._bus.send_job(run_id, item_record(self._taken(item, None, inherited=item.sent_at))))
+            return
         run = await self._runs.read(run_id, seq=item.seq)
         if run is None:
             raise BadRecordError(f"run {run_id!r} does not exist", code="unknown_run")
@@ -178,7 +186,7 @@ class ItemWorker:
             self._counts["stale"] += 1
             return
         self.attempts.start(
-            run_id, step_id, attempt=item.attempt, partition=partition, body=partial(self._run, item, run, step)
+            run_id, step_id, attempt=item.attempt, partition=record.partition, body=partial(self._run, item, run, step)
         )
         task = self.attempts.task_of(run_id, step_id)
         if task is None:
@@ -190,6 +198,10 @@ class ItemWorker:
             if not await self._is_unwanted(run_id, step_id):
                 raise OwnershipLostError(f"item {step_id!r} of run {run_id!r} was stopped")
             self._counts["stale"] += 1
+
+    def _may_have_killed(self, item: ItemDue) -> bool:
+        runs_here = self.attempts.task_of(RunId(item.run_id), StepId(item.step_id)) is not None
+        return item.sent_at > 0 and not runs_here and not self._has_just_sent(item)
 
     async def _run(self, item: ItemDue, run: RunState, step: StepState) -> None:
         begun_at: list[float] = []
@@ -259,7 +271,7 @@ class ItemWorker:
         if not self._leaving:
             await (await self._bus.send_job(RunId(item.run_id), item_record(self._taken(item, None))))
 
-    def _taken(self, item: ItemDue, started_at: float | None) -> ItemTaken:
+    def _taken(self, item: ItemDue, started_at: float | None, *, inherited: float | None = None) -> ItemTaken:
         return ItemTaken(
             run_id=item.run_id,
             step_id=item.step_id,
@@ -268,6 +280,7 @@ class ItemWorker:
             worker=self._options.worker,
             at=self._clock.now(),
             started_at=started_at,
+            inherited=inherited,
         )
 
     async def _pass_on(self, item: ItemDue, partition: int) -> bool:

@@ -55,6 +55,8 @@ class Lending:
         step = session.run.steps.get(StepId(told.step_id))
         if step is None or step.status is not StepStatus.PARKED or step.attempt != told.attempt:
             return False
+        if step.suspicion is not None:
+            return False  # it is parked for something else
         uses = task_of(session.run, step).uses
         log.info(
             "%s has %r, that steps were parked for",

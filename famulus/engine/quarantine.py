@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from famulus.flow.batches import is_spread
 from famulus.flow.facts import Fact, StepQuarantined, StepReleased, StepsInherited
 from famulus.flow.suspicion import NONE
 from famulus.flow.tasks import task_of
@@ -21,6 +20,7 @@ from famulus.flow.tasks import task_of
 if TYPE_CHECKING:
     from famulus.engine.attempts import Attempts
     from famulus.engine.session import Session
+    from famulus.engine.spreading import ItemDesk
     from famulus.flow.state import StepState
     from famulus.ids import RunId
     from famulus.ports import Clock
@@ -34,6 +34,7 @@ RELEASE_SECONDS: Final = 2.0
 """How long a worker that gives its partitions up takes to say that it is alive."""
 
 Report = Callable[[Fact], Awaitable[None]]
+Lasts = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +57,13 @@ class Quarantine:
         self._probations: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def turn(self, run_id: RunId, step: StepState, *, epoch: int, report: Report) -> AsyncIterator[None]:
-        """Wait for the turn of a suspect, and mark it; the body starts it. It keeps the turn for its probation only."""
+    async def turn(
+        self, run_id: RunId, step: StepState, *, epoch: int, report: Report, lasts: Lasts | None = None
+    ) -> AsyncIterator[None]:
+        """Wait for the turn of a suspect, and mark it; the body starts it. It keeps the turn for its probation only.
+
+        `lasts` waits until the step has run for so many seconds; without it, that is so from its start on.
+        """
         suspicion = step.suspicion or NONE
         place = _Place(step, report, alone=suspicion.is_alone)
         await self._enter(place)
@@ -73,7 +79,7 @@ class Quarantine:
             now = self._clock.now()
             await report(StepQuarantined(step_id=step.step_id, attempt=step.attempt, epoch=epoch, at=now))
             self._marked[place] = None
-            probation = asyncio.create_task(self._probation(place, suspicion.releases))
+            probation = asyncio.create_task(self._probation(place, suspicion.releases, lasts or self._clock.sleep))
             self._probations.add(probation)
             probation.add_done_callback(self._probations.discard)
             yield
@@ -111,8 +117,8 @@ class Quarantine:
             self._inside.discard(place)
             self._turn.notify_all()
 
-    async def _probation(self, place: _Place, releases: int) -> None:
-        await self._clock.sleep(self._probation_seconds * 2.0 ** min(releases, DOUBLINGS_MOST))
+    async def _probation(self, place: _Place, releases: int, lasts: Lasts) -> None:
+        await lasts(self._probation_seconds * 2.0 ** min(releases, DOUBLINGS_MOST))
         if place in self._marked:
             del self._marked[place]
             try:
@@ -129,23 +135,23 @@ class Inheriting:
     """What an owner records of a run of somebody else before it starts what is due of it."""
 
     def __init__(
-        self, implementations: Collection[str], clock: Clock, *, crash_budget: int, attempts: Attempts
+        self, implementations: Collection[str], clock: Clock, *, crash_budget: int, attempts: Attempts, desk: ItemDesk
     ) -> None:
         self._implementations = implementations
         self._clock = clock
         self._crash_budget = crash_budget
         self._attempts = attempts
+        self._desk = desk
 
     async def inherit(self, session: Session) -> None:
-        """Steps that still run here have killed nobody. Items that are spread run on any worker, and are not known."""
+        """Steps that still run here have killed nobody. Those that run on any worker may have run on the one gone."""
         run = session.run
         steps = tuple(
             step.step_id
             for step in run.steps.values()
             if step.is_due
             and self._attempts.task_of(run.run_id, step.step_id) is None
-            and task_of(run, step).uses in self._implementations
-            and not is_spread(run, step)
+            and (task_of(run, step).uses in self._implementations or self._desk.sends(run, step))
         )
         if steps:
             await session.inherit(StepsInherited(steps=steps, crash_budget=self._crash_budget, at=self._clock.now()))

@@ -64,6 +64,8 @@ class ItemDue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """Of a step that is lent."""
     asks: bool = False
     """Nothing is due: who has the implementation is to say so."""
+    sent_at: float = 0.0
+    """When its owner sent it first: which one of those of the same attempt it is. No clock is compared with it."""
 
 
 class ItemTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="taken", tag_field="type"):
@@ -77,6 +79,8 @@ class ItemTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     started_at: float | None = None
     """``None``: it still waits for its turn."""
     round: int = -1
+    inherited: float | None = None
+    """`ItemDue.sent_at` of a record that an earlier worker may have died of: not begun, for it is to be counted."""
 
 
 class ItemOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="outcome", tag_field="type"):
@@ -190,7 +194,12 @@ class _Out:
 
     item: ItemDue
     heard_at: float
+    ran: float | None = None
+    """For how many seconds, as far as was heard; ``None``: nobody has told that it was begun."""
+    is_inherited: bool = False
+    """A worker may have died of it."""
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Or given up: nobody waits for it any more."""
 
 
 class ItemDesk:
@@ -214,6 +223,15 @@ class ItemDesk:
         self._counts = counts
         self._out: dict[tuple[RunId, StepId], _Out] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._assigned_at = 0.0
+
+    def assigned(self) -> None:
+        self._assigned_at = self._clock.now()
+
+    def has_just_sent(self, item: ItemDue) -> bool:
+        """Whether this owner has sent it since the last assignment: then no other worker has had it before."""
+        out = self._out.get((RunId(item.run_id), StepId(item.step_id)))
+        return out is not None and out.item.sent_at == item.sent_at >= self._assigned_at
 
     @property
     def out(self) -> int:
@@ -230,18 +248,30 @@ class ItemDesk:
         item = msgspec.structs.replace(_due(run, step), asks=True)
         await (await self._bus.send_item(item_key(item), item_record(item)))
 
-    async def await_outcome(self, run: RunState, step: StepState) -> None:
-        """Send the item out; returns when its outcome is recorded. Cancel it when the item is not wanted any more."""
-        key = (run.run_id, step.step_id)
-        out = self._out[key] = _Out(_due(run, step), self._clock.now())
+    async def await_outcome(self, run: RunState, step: StepState) -> bool:
+        """Send the item out; returns when its outcome is recorded. Cancel it when the item is not wanted any more.
+
+        Or when a worker may have died of it, and says so: that is to be counted before it is sent again.
+        """
+        key, now = (run.run_id, step.step_id), self._clock.now()
+        out = self._out[key] = _Out(msgspec.structs.replace(_due(run, step), sent_at=now), now)
         try:
             await self._send(out)
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._look())
             await out.recorded.wait()
+            return out.is_inherited
         finally:
             if self._out.get(key) is out:  # the next attempt may have taken its place
                 del self._out[key]
+
+    async def lasts(self, run_id: RunId, step_id: StepId, seconds: float) -> None:
+        """Wait until a worker has told that it runs the item for so long: it may lie on the topic, or have died."""
+        while True:
+            await self._clock.sleep(seconds)
+            out = self._out.get((run_id, step_id))
+            if out is not None and out.ran is not None and out.ran >= seconds:
+                return
 
     async def record(self, session: Session, told: ItemTaken | ItemOutcome) -> None:
         """Tell the run what was told of an item; what it does not wait for changes nothing."""
@@ -255,9 +285,24 @@ class ItemDesk:
             await session.report(_taken(told, told.started_at))
         out = self._out.get((session.run_id, StepId(told.step_id)))
         if out is not None and (out.item.attempt, out.item.round) == (told.attempt, told.round):
-            out.heard_at = self._clock.now()
-            if isinstance(told, ItemOutcome):
-                out.recorded.set()
+            self._heard(out, told)
+
+    def _heard(self, out: _Out, told: ItemTaken | ItemOutcome) -> None:
+        if isinstance(told, ItemTaken) and told.inherited is not None:
+            if told.inherited == out.item.sent_at:  # else that one is counted, and another one is out
+                self._inherited(out)
+            return
+        out.heard_at = self._clock.now()
+        if isinstance(told, ItemOutcome):
+            out.recorded.set()
+        elif told.started_at is not None:
+            out.ran = told.at - told.started_at
+
+    def _inherited(self, out: _Out) -> None:
+        if not out.recorded.is_set():
+            self._counts["items_inherited"] += 1
+            out.is_inherited = True
+            out.recorded.set()
 
     def wait_no_more(self) -> None:
         """Let go of what is out. It stays due, and whoever owns the run next sends it again."""
@@ -292,7 +337,9 @@ class ItemDesk:
             await self._clock.sleep(self._patience_seconds / LOOKS_PER_PATIENCE)
             silent_since = self._clock.now() - self._patience_seconds
             for out in [out for out in self._out.values() if out.heard_at <= silent_since]:
-                if not out.recorded.is_set():
+                if out.ran is not None:
+                    self._inherited(out)  # whoever had begun it would have told of it
+                elif not out.recorded.is_set():
                     self._counts["items_sent_again"] += 1
                     await self._send(out)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from famulus.engine.attempts import Attempts
@@ -17,8 +19,9 @@ from famulus.engine.spreading import ItemDesk
 from famulus.errors import RetryableError
 from famulus.faultpoints import K1, K3, ON, reach
 from famulus.flow.decisions import RunStep
-from famulus.flow.facts import Fact, StepTaken
+from famulus.flow.facts import Fact, StepsInherited, StepTaken
 from famulus.flow.state import StepState
+from famulus.flow.status import RunStatus
 from famulus.ids import RunId
 from famulus.ports import Clock
 
@@ -38,6 +41,7 @@ class StepRunner:
         worker: str,
         taken_seconds: float,
         quarantine: Quarantine,
+        crash_budget: int,
         counts: Counter[str],
     ) -> None:
         self.attempts = Attempts()
@@ -48,6 +52,7 @@ class StepRunner:
         self._worker = worker
         self._taken_seconds = taken_seconds
         self._quarantine = quarantine
+        self._crash_budget = crash_budget
         self._counts = counts
         self._leaving = False
         self._reports: set[asyncio.Task[None]] = set()
@@ -80,23 +85,45 @@ class StepRunner:
         await self._items.stop()
 
     async def _run(self, run_id: RunId, partition: int, due: RunStep) -> None:
-        session = await self._session(run_id, partition)
-        step = None if session is None else session.run.steps.get(due.step_id)
-        if session is None or step is None or not step.is_due or step.attempt != due.attempt:
-            return
-        if self._items.sends(session.run, step):
-            await self._items.await_outcome(session.run, step)
-            return
-        if step.suspicion is not None and step.suspicion.is_suspect:
-            report = partial(self._report, run_id, partition)
-            async with self._quarantine.turn(run_id, step, epoch=session.tenure.epoch, report=report):
-                session = self._runs.live(run_id)
-                step = None if session is None else session.run.steps.get(due.step_id)
-                if session is None or step is None or step.suspicion is None or step.suspicion.marked_by is None:
+        while True:
+            session = await self._session(run_id, partition)
+            step = None if session is None else session.run.steps.get(due.step_id)
+            if session is None or step is None or not step.is_due or step.attempt != due.attempt:
+                return
+            async with self._admitted(session, partition, step) as admitted:
+                if admitted is None:
                     return  # it is not this worker's any more, and stays due
-                await self._attempt(session, partition, step)
+                session, step = admitted
+                if not self._items.sends(session.run, step):
+                    await self._attempt(session, partition, step)
+                    return
+                is_inherited = await self._items.await_outcome(session.run, step)
+            if not is_inherited:
+                return
+            now = self._clock.now()
+            inherited = StepsInherited(steps=(step.step_id,), crash_budget=self._crash_budget, at=now)
+            await self._report(run_id, partition, inherited)
+            if session.run.status is RunStatus.PAUSED or self._leaving:
+                return  # it stays due
+
+    @asynccontextmanager
+    async def _admitted(
+        self, session: Session, partition: int, step: StepState
+    ) -> AsyncIterator[tuple[Session, StepState] | None]:
+        """A suspect waits for its turn, and the body has it as it is then."""
+        if step.suspicion is None or not step.suspicion.is_suspect:
+            yield session, step
             return
-        await self._attempt(session, partition, step)
+        run_id, step_id = session.run_id, step.step_id
+        report = partial(self._report, run_id, partition)
+        lasts = partial(self._items.lasts, run_id, step_id) if self._items.sends(session.run, step) else None
+        async with self._quarantine.turn(run_id, step, epoch=session.tenure.epoch, report=report, lasts=lasts):
+            live = self._runs.live(run_id)
+            now = None if live is None else live.run.steps.get(step_id)
+            if live is None or now is None or now.suspicion is None or now.suspicion.marked_by is None:
+                yield None
+            else:
+                yield live, now
 
     async def _attempt(self, session: Session, partition: int, step: StepState) -> None:
         run_id = session.run_id

@@ -20,6 +20,8 @@ class Record:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp: float = 0.0
+    is_inherited: bool = False
+    """It was on its topic before this worker got the partition: another one may have had it in hand."""
 
 
 class Bus(Protocol):

@@ -23,6 +23,14 @@ BUDGET = 2
 BLUEPRINTS = (
     blueprint("exit", {"deadly": "heavy.exit", "after": "tests.quick"}, ("deadly", "after")),
     blueprint("segfault", {"deadly": "heavy.segfault", "after": "tests.quick"}, ("deadly", "after")),
+    blueprint(
+        "spread",
+        {
+            "begin": {"uses": "heavy.numbers", "params": {"count": INNOCENT}},
+            "each": {"uses": "map", "params": {"uses": "heavy.picky", "spread": True}},
+        },
+        ("begin", "each"),
+    ),
     blueprint("innocent", {f"n{number}": "heavy.nap" for number in range(4)}, ("n0", "n1"), ("n1", "n2"), ("n2", "n3")),
 )
 
@@ -111,4 +119,45 @@ async def test_a_parked_step_goes_on_when_its_code_is_mended_and_it_is_tried_aga
 
         await auditor.ended([culprit])
         assert await auditor.statuses([culprit]) == {"completed": 1}
+        await auditor.all_agrees()
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+async def test_an_item_that_ends_its_process_is_parked_the_others_complete_and_explain_names_it(
+    installation: Installation,
+) -> None:
+    async with supervised(installation), installation.records() as auditor:
+        (run_id,) = await installation.start_runs(1, "spread")
+
+        async def items() -> dict[str, str]:
+            try:
+                steps = [step for _, step in await auditor.reader.steps(RunId(run_id), limit=100)]
+            except RunNotFoundError:
+                return {}
+            return {step.step_id: step.status for step in steps if step.item is not None}
+
+        async def is_parked() -> bool:
+            return (await items()).get("each[7]") == "parked"
+
+        await eventually(is_parked, within=150, every=0.5)
+
+        async def all_others_completed() -> bool:
+            return list((await items()).values()).count("completed") == INNOCENT - 1
+
+        await eventually(all_others_completed, within=30, every=0.2)
+        parked = [step for type_, step in await auditor.events(run_id) if type_ == "step.parked"]
+        explanation = await auditor.explained(run_id)
+        deaths = len([worker for worker in installation.workers if worker.exit_code is not None])
+        assert parked == ["each[7]"]
+        assert "each[7]" in str(explanation)
+        assert "FAMULUS_CRASH_BUDGET" in str(explanation)
+        assert deaths == BUDGET + 3
+
+        installation.open_gate("mended")
+        retry = json.dumps({"type": "command", "command": "retry", "run_id": run_id, "by": "test"}).encode()
+        async with installation.producer() as producer:
+            await producer.send_and_wait(installation.jobs, retry, key=run_id.encode())
+        await auditor.ended([run_id])
+        assert await auditor.statuses([run_id]) == {"completed": 1}
         await auditor.all_agrees()

@@ -14,7 +14,7 @@ import random as global_random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
@@ -483,6 +483,8 @@ class Worker:
         self.clock = SkewedClock(world.loop, skew)
         self.generation = 0
         self.positions: dict[TopicPartition, int] = {}
+        self._found: dict[TopicPartition, int] = {}
+        """Ends of the logs when their partitions came to this worker."""
         self.app = SimpleNamespace(flow_control=SimpleNamespace(is_active=lambda: True), consumer_generation_id=0)
         self._arrived: dict[str, asyncio.Event] = {}
         self._acknowledged: dict[TopicPartition, int] = {}
@@ -519,7 +521,7 @@ class Worker:
         self.engine = Engine(ports, world.registry, EngineOptions(worker=self.process.name, **options))
         self.intakes = {
             JOBS: Intake(self._kept(self.engine.handle), concurrency=64, window=256),
-            ITEMS: Intake(self._kept(self.engine.handle_item), concurrency=64, window=256, forgets=False),
+            ITEMS: Intake(self._kept(self._handle_item), concurrency=64, window=256, forgets=False),
         }
         for topic, intake in self.intakes.items():
             self._arrived[topic] = asyncio.Event()
@@ -539,6 +541,10 @@ class Worker:
             record = logs[place][self.positions[place]]
             self.positions[place] += 1
             await intake.admit(Delivered(self, place, record))  # type: ignore[arg-type]
+
+    def _handle_item(self, record: Record) -> Any:
+        found = self._found.get((record.topic, record.partition), 0)
+        return self.engine.handle_item(replace(record, is_inherited=record.offset < found))
 
     def _kept(self, handle: Callable[[Record], Any]) -> Callable[[Record], Any]:
         """The same, with a note of what is made: it may have to be thrown away before anybody has awaited it."""
@@ -587,9 +593,15 @@ class Worker:
         self.positions = {
             (topic, partition): group.committed[topic, partition] for topic in (JOBS, ITEMS) for partition in partitions
         }
-        self.engine.assigned(partitions)
+        logs = self.world.broker.logs
+        self._found = {place: self._found.get(place, len(logs[place])) for place in self.positions}
+        self.engine.assigned(partitions, is_current=self.is_current)
         for arrived in self._arrived.values():
             arrived.set()
+
+    def is_current(self) -> bool:
+        """What the worker learns from its heartbeats: as long as they are answered nobody else has its partitions."""
+        return self in self.world.broker.group.members
 
     def is_fenced(self) -> None:
         if self not in self.world.broker.group.members:

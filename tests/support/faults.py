@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from support.world import RealClock, World, handler
@@ -171,7 +172,7 @@ class FaultyWorld(World):
         for task, (record, owner) in list(self._in_hand.items()):
             if chosen(owner, record):
                 task.cancel()
-                self._deliver(record)
+                self._deliver(replace(record, is_inherited=True))
 
     async def _run_pump(self) -> None:
         async for record in self.bus.subscribe():

@@ -11,6 +11,8 @@ from support.counted_nodes import FILE, count
 
 from famulus.nodes import NodeContext, ThreadContext, node
 
+DEADLY_ITEM = 7
+
 
 @node("heavy.exit")
 async def leave(ctx: NodeContext) -> None:
@@ -18,6 +20,21 @@ async def leave(ctx: NodeContext) -> None:
     count(ctx)
     if not FILE.with_name("mended").exists():
         os._exit(3)
+
+
+@node("heavy.numbers")
+async def numbers(ctx: NodeContext) -> list[int]:
+    return list(range(ctx.params["count"]))
+
+
+@node("heavy.picky")
+async def leave_for_one(ctx: NodeContext) -> int:
+    """End the process for one item of many, unless the code has been mended meanwhile."""
+    count(ctx)
+    if ctx.input == DEADLY_ITEM and not FILE.with_name("mended").exists():
+        os._exit(3)
+    await asyncio.sleep(0.05)
+    return int(ctx.input)
 
 
 @node("heavy.segfault")

@@ -24,6 +24,8 @@ from support.world import blueprint, eventually
 from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
 from famulus.connect import Stores, migrate_schema, open_stores, topic_specs
 from famulus.engine.catalog import Catalog
+from famulus.engine.explaining.explainer import Explainer
+from famulus.engine.explaining.explanation import RunExplanation
 from famulus.engine.reading import RunReader, is_ended
 from famulus.ids import RunId
 from famulus.transports import kafka_options
@@ -219,6 +221,9 @@ class Auditor:
         self._store = stores.runs
         self._catalog = Catalog(stores.blueprints, lambda: 0.0)
         self.reader = RunReader(stores.runs, self._catalog)
+
+    async def explained(self, run_id: str) -> RunExplanation:
+        return await Explainer(self._store, self._catalog, self.reader).explain(RunId(run_id))
 
     async def statuses(self, run_ids: Sequence[str]) -> Counter[str]:
         """How many of the runs have ended, by status."""

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from faust.types.tuples import Message
     from mode.types import ServiceT
 
+    from famulus.ports import Record
+
 WRITTEN_FOR: Final = "0.15"
 FETCH_WAIT_MS: Final = 20
 REPLY_SECONDS: Final = 5.0
@@ -79,6 +81,12 @@ def membership_of(app: faust.App) -> Membership:
     consumer: Any = app.consumer
     thread: TunedConsumerThread = consumer._thread  # noqa: SLF001 - Faust knows of no such thing
     return thread.membership
+
+
+def is_inherited(app: faust.App, record: Record) -> bool:
+    """Whether the record was on its topic before the partition came to this worker."""
+    consumer: Any = app.consumer
+    return bool(record.offset < consumer.found_ends.get(TP(record.topic, record.partition), 0))
 
 
 def forget_topics(app: faust.App, topics: Collection[str]) -> None:
@@ -171,7 +179,8 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
             if self.consumer.delivers(tp):
                 wanted[tp] = records
                 if tp in consumer.assignment():
-                    self.consumer.ends[tp] = consumer.highwater(tp)
+                    self.consumer.ends[tp] = end = consumer.highwater(tp)
+                    self.consumer.found_ends.setdefault(tp, end or 0)
             elif tp in consumer.assignment():
                 consumer.seek(tp, records[0].offset)
         return wanted
@@ -244,6 +253,8 @@ class TunedConsumer(driver.Consumer):
         super().__init__(*arguments, **options)
         self.ends: dict[TP, int | None] = {}
         """Of each partition: the end of its log, as the last fetch told."""
+        self.found_ends: dict[TP, int] = {}
+        """The same, as the first fetch told since the partition came to this worker."""
 
     def _new_consumer_thread(self) -> TunedConsumerThread:
         return TunedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -318,6 +329,7 @@ class TunedConsumer(driver.Consumer):
     def _forget(self, tp: TP) -> None:
         for state in (self._acked, self._acked_index, self._gap):
             state.pop(tp, None)
+        self.found_ends.pop(tp, None)
         self._read_offset[tp] = self._committed_offset[tp] = None
 
     def _go_on_at(self, tp: TP, offset: int, *, expected: int | None) -> None:
@@ -397,6 +409,7 @@ class TunedConsumer(driver.Consumer):
         full would be resumed when the emptied queue is read next, which may be before `on_rebalance_complete` is sent.
         """
         self._buffered_partitions.clear()
+        self.found_ends = {tp: end for tp, end in self.found_ends.items() if tp in assigned}
         for tp in assigned:
             for state in (self._acked, self._acked_index, self._gap):
                 state.pop(tp, None)
