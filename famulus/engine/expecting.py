@@ -11,8 +11,8 @@ from typing import Final
 
 from famulus.ids import RunId
 
-EXPECTED_SECONDS: Final = 600.0
-"""Longer than any delay between two tries of a record, also of a process that was stopped for minutes meanwhile."""
+EXPECTED_SECONDS: Final = 60.0
+"""Longer than any delay between two tries of a record."""
 EXPECTED_MOST: Final = 10_000
 
 

@@ -14,7 +14,7 @@ from famulus.engine.commands import Migrate
 from famulus.engine.doors import Doors
 from famulus.engine.expecting import ExpectedRuns
 from famulus.engine.forking import all_events, check_goes_on, forked_event, forked_rows
-from famulus.engine.inheritance import Inherited, inherited_from, last_events
+from famulus.engine.inheritance import Inherited, inherited_from
 from famulus.engine.loader import state_of
 from famulus.engine.obeying import is_known
 from famulus.engine.records import Fork, Start
@@ -302,7 +302,7 @@ class Runs:
             partition,
             run,
             seals=seals_for(rows, tenure.epoch),
-            inherited=inherited_from(rows, events=await last_events(self._services.store, rows)),
+            inherited=inherited_from(rows),
             unborn=True,
             stamp=rows.head.stamp,
         )
@@ -354,11 +354,9 @@ class Runs:
         rows = visible_rows(rows)
         birth = rows.birth
         graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        tenure.check()
         # A run that went to sleep here has nothing on its way to the store.
         is_ours = self._asleep.pop(run_id, None) == rows.head.stamp
-        is_over = rows.head.status in RUN_ENDED
-        events = () if is_ours or is_over else await last_events(self._services.store, rows)
-        tenure.check()
         session = Session(
             self._services,
             tenure,
@@ -366,7 +364,7 @@ class Runs:
             partition,
             _readable(graph, rows, self._services.limits),
             seals=seals_for(rows, tenure.epoch),
-            inherited=inherited_from(rows, owner=tenure.epoch if is_ours else None, events=events),
+            inherited=inherited_from(rows, owner=tenure.epoch if is_ours else None),
             stamp=rows.head.stamp,
         )
         if session.run.status in RUN_ENDED:
