@@ -11,8 +11,8 @@ from typing import Final
 
 from famulus.ids import RunId
 
-EXPECTED_SECONDS: Final = 60.0
-"""Longer than any delay between two tries of a record."""
+EXPECTED_SECONDS: Final = 120.0
+"""Longer than any delay between two tries of a record, also of a process that was stopped for a minute meanwhile."""
 EXPECTED_MOST: Final = 10_000
 
 

@@ -56,7 +56,7 @@ STALE_AT_ONCE: Final = 1
 after the other, can write over outcomes that a third has taken over, for the second has read the run before the first
 wrote, and its stamps are higher."""
 SLOW_SECONDS_MOST: Final = 12.0
-QUIET_SECONDS: Final = 150.0
+QUIET_SECONDS: Final = 200.0
 SKEWS: Final = {0.05: 3600.0, 1.0: -3600.0, 12.0: 7.0, 90.0: -90.0}
 POISON: Final = (
     b"\xff\x00 no JSON",
