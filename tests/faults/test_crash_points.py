@@ -1,12 +1,14 @@
 """A worker may die at any crash point, whatever is under way: the next one brings every run to its right end.
 
 Real workers, real kills: the story is told in `support.crash_points`. On the embedded stack every point is tried with
-every shape, on the real one every point and every shape once.
+every other shape, and with all of them when there is time (`make faults`); on the real one every point and every shape
+once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 from support.crash_points import (
     BLUEPRINTS,
     EVERY_CELL,
+    EVERY_OTHER_CELL,
     ONE_OF_EACH_POINT,
     Aftermath,
     Cell,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+CELLS = EVERY_CELL if os.environ.get("FAMULUS_TEST_LONG_FAULTS") else EVERY_OTHER_CELL
 SIDE_BY_SIDE = 3
 """Chains of deaths at the same time: a worker that starts takes a core, one that waits for its group takes none."""
 
@@ -51,7 +55,7 @@ def aftermaths(servers: Mapping[str, str], folder: Path, cells: Sequence[Cell]) 
 
 @pytest.fixture(scope="module")
 def embedded(embedded_servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Mapping[Cell, Aftermath]:
-    return aftermaths(embedded_servers, tmp_path_factory.mktemp("embedded"), EVERY_CELL)
+    return aftermaths(embedded_servers, tmp_path_factory.mktemp("embedded"), CELLS)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def real(real_servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("cell", EVERY_CELL, ids=str)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_runs_come_to_their_right_end_after_a_kill_at(embedded: Mapping[Cell, Aftermath], cell: Cell) -> None:
     check(cell, embedded[cell])
 

@@ -119,6 +119,7 @@ async def test_a_topic_that_is_deleted_is_told_and_made_anew_and_runs_go_on(
 
 @pytest.mark.embedded
 @pytest.mark.slow
+@pytest.mark.long
 async def test_a_broker_that_is_away_is_a_reason_not_to_be_ready_and_none_to_end(
     installation: Installation, own_broker: Server
 ) -> None:
