@@ -190,10 +190,10 @@ async def test_the_end_of_a_client_is_an_end_for_the_server(proxy: Proxy) -> Non
 
 
 async def test_a_server_that_is_away_is_seen_as_a_reset(proxy: Proxy) -> None:
-    with Proxy("127.0.0.1:1") as nowhere:
-        with pytest.raises(ConnectionResetError):  # already while it connects, or at the first read
-            async with client_of(nowhere) as client:
-                await client.reader.read(1)
+    # Already while it connects, or at the first read.
+    with Proxy("127.0.0.1:1") as nowhere, pytest.raises(ConnectionResetError):
+        async with client_of(nowhere) as client:
+            await client.reader.read(1)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
