@@ -49,7 +49,10 @@ def proxy_of(rig: Rig, server: str) -> Proxy:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(name, marks=[pytest.mark.long] if name in {"refused", "stalled"} else []) for name in FAULTS],
+)
 async def test_connections_that_break_lose_no_run(rig: Rig, server: str, fault: str) -> None:
     run_ids = await rig.half_way()
 

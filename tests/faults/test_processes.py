@@ -82,7 +82,7 @@ async def test_runs_go_on_while_workers_come_and_go(own_rig: Rig, rounds: int) -
 
 
 @pytest.mark.skipif(LIBFAKETIME is None, reason="the package libfaketime is not installed")
-@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+@pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.long)])
 async def test_a_worker_whose_clock_is_an_hour_off_loses_nothing(own_rig: Rig, seconds: int) -> None:
     """It dies half way, so the other one writes over what it left."""
     # Its monotonic clock is off by as much, which means nothing; left alone, `time.sleep` would fail in libfaketime.
