@@ -181,13 +181,14 @@ class RecordHandler:
 
     def _check_known(self, run_id: RunId, *, is_expected: bool) -> None:
         """A run that could not be opened has ended, or does not exist: not yet, if its start came before."""
-        if is_expected:
+        if self._runs.has_ended(run_id):
+            self._counts["stale"] += 1
+        elif is_expected:
             raise RetryableError(f"run {run_id!r} is about to be started")
-        if not self._runs.has_ended(run_id):
+        else:
             raise BadRecordError(
                 f"run {run_id!r} does not exist: start it with a record that has blueprint_id", code="unknown_run"
             )
-        self._counts["stale"] += 1
 
     async def _handle_beginning(self, record: Record, job: Start | Fork) -> None:
         """Records of the run that come behind this one find it expected, also while this one is tried again."""
