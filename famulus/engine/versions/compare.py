@@ -6,7 +6,8 @@ condition holds is looked at with the context of now; where the edges of a node 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,12 @@ def _keeps_its_definition(step: StepState) -> bool:
 
 
 def _rerouted(run: RunState, steps: Iterable[StepState], new: Graph) -> Iterator[Difference]:
+    edges_before, edges_after = _edges(run.graph), _edges(new)
     for step in steps:
         if step.status is not StepStatus.COMPLETED or step.item is not None or step.is_handled:
             continue
         node = new.node(step.node_id)
-        if _edges(run.graph, step.node_id) == _edges(new, step.node_id):
+        if edges_before[node.id] == edges_after[node.id]:
             continue
         before = [run.graph.route(place).target for place in step.fired if run.graph.route(place).source == node.id]
         try:
@@ -133,12 +135,12 @@ def _chosen(run: RunState, step: StepState, node: Node, routes: tuple[Route, ...
     return choose(routes, outcome, conditions_first=node.uses == CONTROLLER)
 
 
-def _edges(graph: Graph, node_id: NodeId) -> list[tuple[str, str | None, str | None]]:
-    edges = graph.blueprint.edges
-    return sorted(
-        ((edge.target, edge.action, edge.condition) for edge in edges if edge.source == node_id),
-        key=lambda edge: tuple(part or "" for part in edge),
-    )
+def _edges(graph: Graph) -> Mapping[NodeId, Counter[tuple[NodeId, str | None, str | None]]]:
+    """Of each node the edges that leave it: targets, actions and conditions, in whatever order."""
+    found: defaultdict[NodeId, Counter[tuple[NodeId, str | None, str | None]]] = defaultdict(Counter)
+    for edge in graph.blueprint.edges:
+        found[edge.source][edge.target, edge.action, edge.condition] += 1
+    return found
 
 
 def _as_if(new: Graph, old: Graph, rows: RunRows) -> RunState:

@@ -7,6 +7,7 @@ rows puts the places right. So no outcome is written anew, and a run may go over
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -38,16 +39,18 @@ def counterparts(old: Blueprint, new: Blueprint) -> tuple[int | None, ...]:
 
     Two edges never have one counterpart.
     """
-    free = dict(enumerate(new.edges))
     found: list[int | None] = [None] * len(old.edges)
-    for alike in (_same, _same_action, _same_ends):
+    taken: set[int] = set()
+    for likeness in (_all_of, _ends_and_action, _ends):
+        free: defaultdict[object, deque[int]] = defaultdict(deque)
+        for place, edge in enumerate(new.edges):
+            if place not in taken:
+                free[likeness(edge)].append(place)
         for place, edge in enumerate(old.edges):
-            if found[place] is not None:
-                continue
-            match = next((index for index, other in free.items() if alike(edge, other)), None)
-            if match is not None:
-                found[place] = match
-                del free[match]
+            alike = free.get(likeness(edge))
+            if found[place] is None and alike:
+                found[place] = match = alike.popleft()
+                taken.add(match)
     return tuple(found)
 
 
@@ -85,13 +88,13 @@ def with_places(row: StepRow, migrations: Iterable[Migration]) -> StepRow:
     return row if fired == row.fired else replace(row, fired=fired)
 
 
-def _same(edge: Edge, other: Edge) -> bool:
-    return edge == other
+def _all_of(edge: Edge) -> object:
+    return edge
 
 
-def _same_action(edge: Edge, other: Edge) -> bool:
-    return _same_ends(edge, other) and edge.action == other.action
+def _ends_and_action(edge: Edge) -> object:
+    return edge.source, edge.target, edge.action
 
 
-def _same_ends(edge: Edge, other: Edge) -> bool:
-    return (edge.source, edge.target) == (other.source, other.target)
+def _ends(edge: Edge) -> object:
+    return edge.source, edge.target
