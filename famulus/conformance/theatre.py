@@ -205,7 +205,7 @@ class Play:
 
     async def _state_of(self, rows: RunRows) -> RunState:
         birth = rows.birth
-        graph = await self._theatre.catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._theatre.catalog.graph_of(birth)
         return state_of(graph, rows)
 
     async def _all_runs(self, run_id: RunId) -> AsyncIterator[RunState | None]:

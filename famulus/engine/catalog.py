@@ -12,7 +12,7 @@ from famulus.blueprint import Blueprint, build_graph, digest_of, encode_blueprin
 from famulus.blueprint.codec import EDGES_MAX, NODES_MAX
 from famulus.errors import BlueprintConflictError, BlueprintError, BlueprintNotFoundError
 from famulus.ids import BlueprintId, Digest
-from famulus.ports import BlueprintStore, StoredBlueprint
+from famulus.ports import BlueprintStore, RunBirth, StoredBlueprint
 
 if TYPE_CHECKING:
     from famulus.blueprint.graph import Graph
@@ -90,6 +90,10 @@ class Catalog:
 
     async def _newest(self, blueprint_id: BlueprintId) -> Graph:
         return self._compiled(await self._store.latest(blueprint_id), blueprint_id, None)
+
+    async def graph_of(self, birth: RunBirth) -> Graph:
+        """The blueprint that a run is pinned to. Raises `BlueprintNotFoundError`."""
+        return await self.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
 
     async def pinned(self, digest: Digest, *, blueprint_id: BlueprintId, version: str) -> Graph:
         """The very blueprint that a run started with. Raises `BlueprintNotFoundError`."""

@@ -256,7 +256,7 @@ class Children:
         if status is not RunStatus.COMPLETED:
             return self._ended(step.step_id, child, status, reason=rows.head.reason)
         try:
-            graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+            graph = await self._catalog.graph_of(birth)
             output, changes = result_of(state_of(graph, rows), outputs_of(session.run, step))
             return self._ended(
                 step.step_id,

@@ -94,7 +94,7 @@ class Hooks:
         if rows is None:
             return None
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         step = state_of(graph, visible_rows(rows)).steps.get(hook.step_id)
         if step is None or step.status is not StepStatus.WAITING:
             return None

@@ -96,7 +96,7 @@ class RunsRead:
             return None
         rows = visible_rows(rows)
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         try:
             run = state_of(graph, rows)
         except Exception as error:

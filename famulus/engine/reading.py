@@ -210,7 +210,7 @@ class RunReader:
             raise RunNotFoundError(run_id)
         rows = visible_rows(rows)
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         return state_of(graph, rows), rows
 
     async def _with_progress(self, run: RunState, steps: Sequence[StepView]) -> tuple[StepView, ...]:

@@ -237,7 +237,7 @@ class Runs:
                 raise RunNotFoundError(fork.from_run)
             source = visible_rows(source)
             birth = source.birth
-            graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+            graph = await self._catalog.graph_of(birth)
             told = [event async for event in all_events(self._services.store, source)]
             now = self._services.clock.now()
             forked = forked_rows(fork, graph, source, told, partition=partition, at=now)
@@ -353,7 +353,7 @@ class Runs:
             return None
         rows = visible_rows(rows)
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         tenure.check()
         # A run that went to sleep here has nothing on its way to the store.
         is_ours = self._asleep.pop(run_id, None) == rows.head.stamp

@@ -114,7 +114,7 @@ class RunStarter:
         if rows is None or not isinstance(fork, Fork):
             raise RunNotFoundError(from_run)
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         nodes_again(fork, state_of(graph, visible_rows(rows)))
         before = await self._birth_and_head(known)
         if before is None:

@@ -138,7 +138,7 @@ class _Auditor:
             birth = rows.birth
             self.partitions.add(birth.partition)
             try:
-                graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+                graph = await self._catalog.graph_of(birth)
             except TerminalError as error:
                 return [Deviation(run_id, None, "blueprint.missing", f"no owner can load the run: {error}")]
             return read(graph, rows, events, limits=self._options.limits)

@@ -60,7 +60,7 @@ class Repairer:
         if rows is None:
             return None
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         return read(graph, visible_rows(rows), ())
 
     async def _put_hooks(self, subject: Subject, step_id: StepId | None) -> str | None:

@@ -26,5 +26,5 @@ class States:
         if rows is None:
             return None
         birth = rows.birth
-        graph = await self._catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        graph = await self._catalog.graph_of(birth)
         return state_of(graph, visible_rows(rows))

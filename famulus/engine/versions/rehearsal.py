@@ -61,16 +61,16 @@ async def rehearse(
 
     A run of the very same version is left out. Reads, and writes nothing.
     """
-    left = ended
+    left, rows_of = ended, shown(store)
     async for birth, head in _runs_of(new, store, run_ids):
         has_ended = RunStatus(head.status) in RUN_ENDED
         if birth.digest == new.digest or (has_ended and run_ids is None and left <= 0):
             continue
         left -= has_ended
-        rows = await shown(store).load(birth.run_id)
+        rows = await rows_of.load(birth.run_id)
         if rows is None:
             continue
-        old = await catalog.pinned(birth.digest, blueprint_id=birth.blueprint_id, version=birth.version)
+        old = await catalog.graph_of(birth)
         visible = visible_rows(rows)
         yield Rehearsed(
             run_id=birth.run_id,
