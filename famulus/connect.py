@@ -36,7 +36,9 @@ from famulus.adapters.sqlite import (
     SqliteTokenStore,
 )
 from famulus.blueprint import Blueprint, parse_blueprint
+from famulus.engine.catalog import Catalog
 from famulus.engine.claims import ClaimingBus, ClaimingRuns, Claims
+from famulus.engine.starting import RunStarter
 from famulus.errors import BlueprintError, SettingsError
 from famulus.ports import (
     BlueprintStore,
@@ -85,6 +87,13 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
 def claiming(bus: Bus, stores: Stores, settings: Settings) -> Bus:
     """The bus, for records that are too large for the jobs topic too."""
     return ClaimingBus(bus, stores.claims, above_bytes=settings.max_record_bytes, max_bytes=settings.max_claimed_bytes)
+
+
+def run_starter(bus: Bus, stores: Stores, catalog: Catalog, settings: Settings) -> RunStarter:
+    """Starts runs and sends commands from a program that is no worker, whatever the size of what it is given."""
+    return RunStarter(
+        stores.runs, catalog, claiming(bus, stores, settings), max_record_bytes=settings.max_claimed_bytes
+    )
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ import msgspec
 
 from famulus.cli.servers import open_existing_stores
 from famulus.client.servers import open_bus, reachable
-from famulus.connect import claiming, open_progress
+from famulus.connect import open_progress, run_starter
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader
 from famulus.engine.starting import RunStarter
@@ -31,9 +31,7 @@ async def open_starter(settings: Settings) -> AsyncIterator[tuple[RunStarter, Ru
         open_bus(settings, client_id="famulus-cli") as bus,
     ):
         catalog = Catalog(stores.blueprints, time.time)
-        starter = RunStarter(
-            stores.runs, catalog, claiming(bus, stores, settings), max_record_bytes=settings.max_claimed_bytes
-        )
+        starter = run_starter(bus, stores, catalog, settings)
         yield starter, RunReader(stores.runs, catalog, progress)
 
 

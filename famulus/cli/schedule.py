@@ -19,11 +19,10 @@ from famulus.cli.run import NOTICE_SECONDS, print_started
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.terminal import STATUS_STYLES, clock_text, json_option, one_line, plain, print_json, value_text
 from famulus.client.servers import open_bus, reachable
-from famulus.connect import claiming
+from famulus.connect import run_starter
 from famulus.engine.catalog import Catalog
 from famulus.engine.scheduling.book import ScheduleBook, ScheduledRun, ScheduleOutcome, ScheduleView, StartingBook
 from famulus.engine.scheduling.definition import CatchUp, Overlap
-from famulus.engine.starting import RunStarter
 from famulus.settings import Settings
 
 TOLD = {
@@ -150,9 +149,7 @@ async def _starting_book() -> AsyncIterator[StartingBook]:
     settings = reachable(Settings.load())
     async with open_existing_stores(settings) as stores, open_bus(settings, client_id="famulus-cli") as bus:
         catalog = Catalog(stores.blueprints, time.time)
-        starter = RunStarter(
-            stores.runs, catalog, claiming(bus, stores, settings), max_record_bytes=settings.max_claimed_bytes
-        )
+        starter = run_starter(bus, stores, catalog, settings)
         yield StartingBook(stores.schedules, runs=stores.runs, catalog=catalog, starter=starter, now=time.time)
 
 

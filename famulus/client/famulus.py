@@ -18,11 +18,10 @@ from famulus.client.run import Run
 from famulus.client.schedules import Schedules
 from famulus.client.servers import open_bus, reachable
 from famulus.client.transport import Transport
-from famulus.connect import claiming, open_stores
+from famulus.connect import open_stores, run_starter
 from famulus.engine.catalog import Catalog
 from famulus.engine.reading import RunReader, RunSummary
 from famulus.engine.scheduling.book import StartingBook
-from famulus.engine.starting import RunStarter
 from famulus.errors import InputError
 from famulus.flow.status import RunStatus
 from famulus.ids import RUN_ID_PATTERN, BlueprintId, RunId, is_run_id
@@ -47,9 +46,7 @@ class Famulus:
         known = reachable(Settings.load() if settings is None else settings)
         async with open_stores(known) as stores, open_bus(known, client_id="famulus-client") as bus:
             catalog = Catalog(stores.blueprints, time.time, max_nodes=known.max_nodes, max_edges=known.max_edges)
-            starter = RunStarter(
-                stores.runs, catalog, claiming(bus, stores, known), max_record_bytes=known.max_claimed_bytes
-            )
+            starter = run_starter(bus, stores, catalog, known)
             schedules = StartingBook(
                 stores.schedules,
                 runs=stores.runs,
