@@ -67,6 +67,11 @@ class PartitionFacts:
     unread: int | None
     """Records that are not acknowledged; ``None``: unknown."""
 
+    @property
+    def is_orphaned(self) -> bool:
+        """Nobody has the partition, as far as is known."""
+        return not self.members or self.is_owned is False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFacts:

@@ -80,7 +80,7 @@ def _due(run: RunState, step: StepState, since: float | None, around: Surroundin
             details={**details, "turns_taken": taken},
         )
     partition = around.partition
-    if partition is not None and (not partition.members or partition.is_owned is False):
+    if partition is not None and partition.is_orphaned:
         moves = ("it starts when a worker takes the partition",)
         return _about(
             step, "no_owner", (f"{what}, and nobody owns its run",), since=since, moves=moves, details=details
@@ -120,9 +120,7 @@ def _running(run: RunState, step: StepState, around: Surroundings) -> Explanatio
     if step.started_at is not None and config.timeout_ms is not None:
         moves = ("its end moves the run, or its timeout at ", step.started_at + config.timeout_ms / 1000)
     where = f" on {step.worker}" if step.worker else ""
-    partition = around.partition
-    gone = partition is not None and (not partition.members or partition.is_owned is False)
-    if gone:
+    if around.partition is not None and around.partition.is_orphaned:
         moves = ("if that worker has died, the next owner of the run starts the attempt again",)
     return _about(
         step,

@@ -65,18 +65,23 @@ async def started(world: World, deadly: Deadly, times: int, run_id: str = RUN) -
     await eventually(lambda: deadly.starts[run_id] == times)
 
 
+async def die_until_parked(world: World, deadly: Deadly) -> None:
+    """Six owners die under the only step of the run; the next one sets it aside."""
+    await world.push(ONE)
+    await world.start("one", RUN)
+    for deaths in range(6):
+        await started(world, deadly, deaths + 1)
+        die(world)
+
+    async def is_parked() -> bool:
+        return statuses(await world.reader.show(RunId(RUN))) == {"a": "parked"}
+
+    await eventually(is_parked)
+
+
 async def test_a_step_under_which_every_owner_dies_is_parked_with_the_reason(deadly: Deadly) -> None:
     async with world_of(deadly) as world:
-        await world.push(ONE)
-        await world.start("one", RUN)
-        for deaths in range(6):
-            await started(world, deadly, deaths + 1)
-            die(world)
-
-        async def is_parked() -> bool:
-            return statuses(await world.reader.show(RunId(RUN))) == {"a": "parked"}
-
-        await eventually(is_parked)
+        await die_until_parked(world, deadly)
         (step,) = (await world.reader.show(RunId(RUN))).steps
         assert deadly.starts[RUN] == 6
         assert "3 times while it ran alone in quarantine" in (step.reason or "")
@@ -178,16 +183,7 @@ async def test_what_waited_for_its_turn_has_not_run_and_is_not_held_for_worse(de
 
 async def test_a_parked_step_that_is_tried_again_has_its_whole_budget(deadly: Deadly) -> None:
     async with world_of(deadly) as world:
-        await world.push(ONE)
-        await world.start("one", RUN)
-        for deaths in range(6):
-            await started(world, deadly, deaths + 1)
-            die(world)
-
-        async def is_parked() -> bool:
-            return statuses(await world.reader.show(RunId(RUN))) == {"a": "parked"}
-
-        await eventually(is_parked)
+        await die_until_parked(world, deadly)
         die(world)
         await eventually(lambda: world.engines[-1].runs.live(RunId(RUN)) is not None)
         assert statuses(await world.reader.show(RunId(RUN))) == {"a": "parked"}
