@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError
 
-from famulus.errors import BusUnavailableError
+from famulus.adapters.kafka.admin import asked, silent
 
 MAX_MESSAGE_BYTES: Final = "max.message.bytes"
 REQUEST_TIMEOUT_MS: Final = 5000
@@ -43,20 +40,11 @@ async def inspect(
 
     Raises `BusUnavailableError` when no broker answers in time.
     """
-    admin: Any = AIOKafkaAdminClient(
-        bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS, **(options or {})
-    )
-    try:
-        async with asyncio.timeout(patience):
-            await admin.start()
-            cluster = await admin.describe_cluster()
-            # Asking for a topic by its name may create it, with the broker's defaults: list them all.
-            found = {topic["topic"]: topic for topic in await admin.describe_topics() if topic["topic"] in topics}
-            limits = await _limits(admin, list(found))
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise BusUnavailableError(f"Kafka at {brokers} does not answer: {error or type(error).__name__}") from error
-    finally:
-        await admin.close()
+    async with asked(brokers, patience=patience, request_timeout_ms=REQUEST_TIMEOUT_MS, options=options) as admin:
+        cluster = await admin.describe_cluster()
+        # Asking for a topic by its name may create it, with the broker's defaults: list them all.
+        found = {topic["topic"]: topic for topic in await admin.describe_topics() if topic["topic"] in topics}
+        limits = await _limits(admin, list(found))
     return ClusterFacts(
         brokers=len(cluster["brokers"]),
         topics={name: _facts(topic["partitions"], limits.get(name)) for name, topic in found.items()},
@@ -110,22 +98,16 @@ async def inspect_group(
     brokers: str, *, group: str, topic: str, patience: float, options: Mapping[str, Any] | None = None
 ) -> GroupFacts:
     """Raises `BusUnavailableError` when no broker answers in time."""
-    admin: Any = AIOKafkaAdminClient(
-        bootstrap_servers=brokers, request_timeout_ms=REQUEST_TIMEOUT_MS, **(options or {})
-    )
     try:
-        async with asyncio.timeout(patience):
-            await admin.start()
+        async with asked(brokers, patience=patience, request_timeout_ms=REQUEST_TIMEOUT_MS, options=options) as admin:
             found = {each["topic"]: each["partitions"] for each in await admin.describe_topics()}.get(topic, ())
             numbers = sorted(each["partition"] for each in found)
             (described,) = await admin.describe_consumer_groups([group])
             (told,) = described.to_object()["groups"]
             places = [TopicPartition(topic, number) for number in numbers]
             unread = await _unread(admin, brokers, group, places, options=options or {})
-    except (KafkaError, OSError, TimeoutError, ValueError) as error:
-        raise BusUnavailableError(f"Kafka at {brokers} does not answer: {error or type(error).__name__}") from error
-    finally:
-        await admin.close()
+    except ValueError as error:
+        raise silent(brokers, error) from error
     return GroupFacts(
         partitions=len(numbers),
         members=len(told["members"]),

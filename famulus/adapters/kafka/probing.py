@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from famulus.errors import BusUnavailableError
+from famulus.adapters.kafka.admin import asked, silent
 
 REQUEST_TIMEOUT_MS: Final = 3000
 CLOSE_SECONDS: Final = 2.0
@@ -56,25 +55,20 @@ class BrokerProbe:
                 return await self._look(offsets)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            raise self._silent(error) from error
+            raise silent(self._brokers, error) from error
         except BaseException:
             await self.close()
             raise
 
     async def members(self, group: str, *, patience: float) -> int | None:
         """How many workers the group has; ``None`` while it has not settled, or where the broker does not tell."""
-        admin: Any = AIOKafkaAdminClient(
-            bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_TIMEOUT_MS, **self._options
-        )
+        asking = asked(self._brokers, patience=patience, request_timeout_ms=REQUEST_TIMEOUT_MS, options=self._options)
         try:
-            async with asyncio.timeout(patience):
-                await admin.start()
+            async with asking as admin:
                 (response,) = await admin.describe_consumer_groups([group])
                 ((code, _, state, _, _, members, *_),) = response.groups
-        except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            raise self._silent(error) from error
-        finally:
-            await admin.close()
+        except ValueError as error:
+            raise silent(self._brokers, error) from error
         return len(members) if code == 0 and state == "Stable" else None
 
     async def close(self) -> None:
@@ -118,6 +112,3 @@ class BrokerProbe:
         finally:
             self._client.unsubscribe()
         return frozenset(found)
-
-    def _silent(self, error: BaseException) -> BusUnavailableError:
-        return BusUnavailableError(f"Kafka at {self._brokers} does not answer: {error or type(error).__name__}")
