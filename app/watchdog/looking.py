@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from faust.exceptions import ConsumerNotStarted
 
+from famulus.adapters.faust.transport import thread_of
 from famulus.adapters.kafka.probing import BrokerProbe, BrokerSight
 from famulus.adapters.kafka.topics import TopicSpec
 from famulus.connect import topic_specs
@@ -45,8 +46,8 @@ class Onlooker:
         at = time.monotonic()
         app = self._app
         consumer: Any = app.consumer
-        thread: Any = consumer._thread  # noqa: SLF001 - Faust tells of none of this
-        client: Any = thread._consumer  # noqa: SLF001
+        thread = thread_of(app)
+        client: Any = thread._consumer  # noqa: SLF001 - Faust tells of none of this
         before, self._positions_before = self._positions_before, self._positions(client)
         unmoved = {place: at or 0 for place, at in self._positions_before.items() if before.get(place, -1) == at}
         broker = await self._ask(unmoved)

@@ -13,6 +13,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from famulus.adapters.faust.transport import thread_of
 from famulus.errors import BusUnavailableError
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ async def reopen_consumer(app: faust.App, *, patience: float) -> None:
     Safe at any time: records that run go on, as in any rebalance. Raises `BusUnavailableError` if it cannot be done
     now. Call it on the loop of the app.
     """
-    consumer: Any = app.consumer
-    thread: TunedConsumerThread = consumer._thread  # noqa: SLF001 - Faust knows of no such thing
+    thread = thread_of(app)
     # Not by the queue of the thread, where calls of the stuck client may be waiting.
     reopening = asyncio.run_coroutine_threadsafe(_reopen(thread), thread.thread_loop)
     try:

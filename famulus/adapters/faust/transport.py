@@ -76,11 +76,16 @@ def install(app: faust.App) -> None:
     app.producer_transport = TunedTransport(app.conf.broker_producer, app)
 
 
-def membership_of(app: faust.App) -> Membership:
-    """When the group last heard of the app's consumer."""
+def thread_of(app: faust.App) -> TunedConsumerThread:
+    """Where the app's consumer talks to Kafka. It is there once the app has started."""
     consumer: Any = app.consumer
     thread: TunedConsumerThread = consumer._thread  # noqa: SLF001 - Faust knows of no such thing
-    return thread.membership
+    return thread
+
+
+def membership_of(app: faust.App) -> Membership:
+    """When the group last heard of the app's consumer."""
+    return thread_of(app).membership
 
 
 def is_inherited(app: faust.App, record: Record) -> bool:
