@@ -13,17 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from famulus.adapters.kafka.inspection import inspect
 from famulus.cli.opening import open_starter, user
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.terminal import json_option, one_line, plain, print_json
-from famulus.client.servers import with_embedded
+from famulus.client.servers import job_partitions, with_embedded
 from famulus.engine.asking import CommandOutcome
 from famulus.engine.catalog import Catalog
 from famulus.engine.explaining.parked import ParkedStep, ParkedSteps
 from famulus.errors import BusUnavailableError, FamulusError
 from famulus.settings import Settings
-from famulus.transports import kafka_options
 
 PATIENCE_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 5.0
@@ -79,19 +77,11 @@ async def _all(uses: str | None) -> list[ParkedStep]:
 
 async def _partitions(settings: Settings) -> int:
     """Of the jobs topic; of one that exists the settings may say something else."""
-    if settings.kafka_brokers:
-        try:
-            cluster = await inspect(
-                settings.kafka_brokers,
-                [settings.jobs_topic],
-                patience=PATIENCE_SECONDS,
-                options=kafka_options(settings),
-            )
-        except BusUnavailableError:
-            return settings.partitions
-        topic = cluster.topics.get(settings.jobs_topic)
-        return settings.partitions if topic is None else topic.partitions
-    return settings.partitions
+    try:
+        known = await job_partitions(settings, patience=PATIENCE_SECONDS)
+    except BusUnavailableError:
+        known = None
+    return settings.partitions if known is None else known
 
 
 async def _retry(found: Sequence[ParkedStep], *, by: str) -> list[tuple[str, str, str]]:

@@ -11,17 +11,15 @@ from typing import Final
 
 import click
 
-from famulus.adapters.kafka.inspection import inspect
 from famulus.adapters.memory.murmur2 import partition_for
 from famulus.cli.servers import open_existing_stores
 from famulus.cli.terminal import json_option, plain, print_json_line
-from famulus.client.servers import open_bus, reachable, with_embedded
+from famulus.client.servers import job_partitions, open_bus, reachable, with_embedded
 from famulus.engine.audit import AuditOptions, AuditPorts, Deviation, Repairer, audit_all, audit_run
 from famulus.engine.catalog import Catalog
 from famulus.errors import BusUnavailableError
 from famulus.ids import RunId
 from famulus.settings import Settings
-from famulus.transports import kafka_options
 
 BROKER_SECONDS: Final = 5.0
 
@@ -91,17 +89,12 @@ async def _opened(settings: Settings, *, repairs: bool) -> AsyncIterator[tuple[A
 
 async def _partition_of(settings: Settings) -> Callable[[RunId], int] | None:
     """Which partition of the jobs topic a run is on; ``None`` without a broker. Nothing is created for it."""
-    if settings.kafka_brokers is None:
-        return None
     try:
-        facts = await inspect(
-            settings.kafka_brokers, [settings.jobs_topic], patience=BROKER_SECONDS, options=kafka_options(settings)
-        )
+        partitions = await job_partitions(settings, patience=BROKER_SECONDS)
     except BusUnavailableError as error:
         click.echo(f"{plain(str(error))}; timers are not looked for", err=True)
         return None
-    topic = facts.topics.get(settings.jobs_topic)
-    return None if topic is None else lambda run_id: partition_for(run_id.encode(), topic.partitions)
+    return None if partitions is None else lambda run_id: partition_for(run_id.encode(), partitions)
 
 
 def _print(deviation: Deviation, repaired: str | None, *, as_json: bool) -> None:

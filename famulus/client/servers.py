@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from famulus.adapters.kafka.bus import KafkaBus, open_producer
+from famulus.adapters.kafka.inspection import inspect
 from famulus.adapters.kafka.topics import ensure_topics
 from famulus.connect import signatures, topic_specs
 from famulus.errors import SettingsError
@@ -56,6 +57,20 @@ def embedded_addresses(settings: Settings) -> dict[str, Any]:
         "sqlite_path": settings.sqlite_path or Path(addresses["FAMULUS_SQLITE_PATH"]),
         "embedded": True,
     }
+
+
+async def job_partitions(settings: Settings, *, patience: float) -> int | None:
+    """Of the jobs topic, as the broker tells; ``None`` without a broker, or a topic. Nothing is created for it.
+
+    Raises `BusUnavailableError`.
+    """
+    if not settings.kafka_brokers:
+        return None
+    cluster = await inspect(
+        settings.kafka_brokers, [settings.jobs_topic], patience=patience, options=kafka_options(settings)
+    )
+    topic = cluster.topics.get(settings.jobs_topic)
+    return None if topic is None else topic.partitions
 
 
 @asynccontextmanager
