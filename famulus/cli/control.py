@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -11,7 +11,7 @@ import click
 from famulus.cli.opening import given_json, given_object, open_starter, user
 from famulus.cli.terminal import json_option, plain, print_json
 from famulus.engine.asking import CommandOutcome
-from famulus.engine.starting import StartOutcome
+from famulus.engine.starting import RunStarter, StartOutcome
 from famulus.errors import CommandRefusedError, RunNotFoundError
 from famulus.ids import RunId
 from famulus.settings import Settings
@@ -159,14 +159,7 @@ def migrate(*, run_ids: tuple[str, ...], version: str, by: str | None, as_json: 
 
     A run that would not go on as it has come refuses, with the reason, and stays as it is. Exit code 1 if one does.
     """
-    refused = 0
-    for run_id in run_ids:
-        try:
-            asyncio.run(_ask(run_id, "migrate", {"version": version}, by=by, as_json=as_json))
-        except (CommandRefusedError, RunNotFoundError) as error:
-            refused += 1
-            click.echo(f"{plain(run_id)}: {plain(str(error))}", err=True)
-    if refused:
+    if not asyncio.run(_migrate(run_ids, version, by=by, as_json=as_json)):
         raise click.exceptions.Exit(1)
 
 
@@ -194,9 +187,35 @@ async def _ask(
     as_json: bool,
 ) -> None:
     async with open_starter(Settings.load()) as (starter, _):
-        done = await starter.commands.send(
-            RunId(run_id), command, given, by=by or user(), reason=reason, patience_seconds=ANSWER_SECONDS
-        )
+        await _ask_of(starter, run_id, command, given, by=by, reason=reason, as_json=as_json)
+
+
+async def _migrate(run_ids: Sequence[str], version: str, *, by: str | None, as_json: bool) -> bool:
+    """One after the other; what one refuses keeps no other from it. Says whether all have gone over."""
+    refused = 0
+    async with open_starter(Settings.load()) as (starter, _):
+        for run_id in run_ids:
+            try:
+                await _ask_of(starter, run_id, "migrate", {"version": version}, by=by, as_json=as_json)
+            except (CommandRefusedError, RunNotFoundError) as error:
+                refused += 1
+                click.echo(f"{plain(run_id)}: {plain(str(error))}", err=True)
+    return not refused
+
+
+async def _ask_of(
+    starter: RunStarter,
+    run_id: str,
+    command: str,
+    given: Mapping[str, Any],
+    *,
+    by: str | None,
+    reason: str | None = None,
+    as_json: bool,
+) -> None:
+    done = await starter.commands.send(
+        RunId(run_id), command, given, by=by or user(), reason=reason, patience_seconds=ANSWER_SECONDS
+    )
     if as_json:
         print_json(
             {
