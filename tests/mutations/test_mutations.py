@@ -25,7 +25,6 @@ MUTANTS: dict[str, tuple[Change, str]] = {
     ),
     "P1 no reconciler": (mutants.looks_after_no_open_runs, "stuck|quiet"),
     "P2 no stamps": (mutants.ignores_stamps, ""),
-    "P2 no seals": (mutants.ignores_seals, ""),
     "P3 no stable key": (mutants.gives_each_call_a_key_of_its_own, "several idempotency keys"),
     "P4 joins by INCR": (mutants.counts_joins_with_incr, ""),
     "P5 two halves of a commit": (mutants.commits_in_two_halves, ""),

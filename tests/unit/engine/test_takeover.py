@@ -96,6 +96,49 @@ async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away
     assert {epoch_of(row.stamp) for row in visible_rows(rows).context} == {2}
 
 
+async def test_what_only_a_late_write_of_an_earlier_owner_says_does_not_count() -> None:
+    gate, gone_on = asyncio.Event(), asyncio.Event()
+    attempts: list[str] = []
+
+    async def first() -> None:
+        pass
+
+    async def second(ctx: NodeContext) -> str:
+        attempts.append(ctx.step_id)
+        if len(attempts) == 1:
+            held.free.clear()
+            await ctx.set("only-late", "something")
+            return "late"
+        gone_on.set()
+        await gate.wait()
+        return "of the owner"
+
+    world = World({"first": first, "second": second})
+    store = world.store
+    held = world.store = HeldCommits(store)
+    frozen = world.engine("frozen")
+    async with world:
+        await world.push(blueprint("b", {"first": "first", "second": "second"}, ("first", "second")))
+        await world.start("b", "r")
+        await eventually(lambda: held.waiting == 1)
+        # The frozen worker does not know it, but its partitions are another one's now.
+        world.store = store
+        owner = world.engine("owner")
+        world.engines.remove(frozen)
+        owner.assigned(range(4))
+        await gone_on.wait()
+
+        held.free.set()
+        await eventually(lambda: frozen.runs.has_ended(RunId("r")))
+        gate.set()
+        await eventually(lambda: owner.runs.has_ended(RunId("r")))
+        view = await world.reader.show(RunId("r"))
+        world.engines.append(frozen)
+
+        assert "only-late" not in view.context
+        assert {step.node_id: step.output for step in view.steps}["second"] == "of the owner"
+
+
 def _taken() -> StepTaken:
     return StepTaken(step_id=StepId("gated"), attempt=1, worker="owner", started_at=0.0, at=0.0)
 
