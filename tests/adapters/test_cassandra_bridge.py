@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout, Unavailable, WriteFailure, WriteTimeout, WriteType
 from cassandra.cluster import NoHostAvailable
-from cassandra.connection import ConnectionShutdown
+from cassandra.connection import ConnectionBusy, ConnectionShutdown
+from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ErrorMessage, OverloadedErrorMessage, SyntaxException
 
 from famulus.adapters.cassandra.bridge import Bridge
@@ -23,6 +25,10 @@ class FakeResponse:
     """A request that the test answers, from a thread of its choice."""
 
     has_more_pages = False
+    timeout: float | None = None
+
+    def __init__(self) -> None:
+        self.attempted_hosts = ["127.0.0.1"]
 
     def add_callbacks(
         self, callback: Any, errback: Any, *, callback_args: tuple[Any, ...], errback_args: tuple[Any, ...]
@@ -38,6 +44,73 @@ class FakeSession:
     def execute_async(self, statement: Any, parameters: Any = None) -> FakeResponse:
         self.sent.append(FakeResponse())
         return self.sent[-1]
+
+
+class KeptBack(FakeResponse):
+    """A request that is not sent, as the driver says when the callbacks are added."""
+
+    def __init__(self, error: Exception, *, timeout: float | None, sent_before: bool) -> None:
+        super().__init__()
+        self.timeout = timeout
+        self._error = error
+        if not sent_before:
+            self.attempted_hosts = []
+
+    def add_callbacks(self, callback: Any, errback: Any, **more: Any) -> None:
+        super().add_callbacks(callback, errback, **more)
+        self.fail(self._error)
+
+
+class Answered(FakeResponse):
+    """A request that is answered at once, with as many pages as are given."""
+
+    def __init__(self, *pages: list[tuple[Any, ...]]) -> None:
+        super().__init__()
+        self._pages = deque(pages)
+
+    @property
+    def has_more_pages(self) -> bool:  # type: ignore[override]  # the driver's changes as pages come
+        return bool(self._pages)
+
+    def add_callbacks(self, callback: Any, errback: Any, **more: Any) -> None:
+        super().add_callbacks(callback, errback, **more)
+        self.succeed(self._pages.popleft())
+
+    def clear_callbacks(self) -> None: ...
+
+    def start_fetching_next_page(self) -> None: ...
+
+
+class FullSession:
+    """One whose socket is full for the first requests."""
+
+    def __init__(
+        self,
+        *pages: list[tuple[Any, ...]],
+        times: float,
+        error: Exception,
+        timeout: float = 5.0,
+        sent_before: bool = False,
+    ) -> None:
+        self.requests: list[Any] = []
+        self.asked_again = asyncio.Event()
+        self._pages = pages
+        self._times = times
+        self._error = error
+        self._timeout = timeout
+        self._sent_before = sent_before
+
+    def execute_async(self, statement: Any, parameters: Any = None) -> FakeResponse:
+        self.requests.append((statement, parameters))
+        if len(self.requests) > 1:
+            self.asked_again.set()
+        if len(self.requests) <= self._times:
+            return KeptBack(self._error, timeout=self._timeout, sent_before=self._sent_before)
+        return Answered(*self._pages)
+
+
+FULL = ConnectionBusy("Connection 127.0.0.1:9042 is overloaded")
+ALL_FULL = NoHostAvailable("none", {"127.0.0.1": FULL, "127.0.0.2": FULL})
 
 
 @pytest.fixture
@@ -135,6 +208,72 @@ async def test_a_mistake_in_a_statement_passes_through(session: FakeSession, err
 
     with pytest.raises(type(error)):
         await waiting
+
+
+@pytest.mark.parametrize("error", [FULL, ALL_FULL], ids=["bare", "of every host"])
+async def test_a_request_is_made_again_while_the_socket_is_full(error: Exception) -> None:
+    session = FullSession([("row",)], times=3, error=error)
+
+    assert await Bridge(session).execute("insert", ["value"]) == [("row",)]
+
+    assert session.requests == [("insert", ["value"])] * 4
+
+
+async def test_the_first_page_is_asked_for_again_while_the_socket_is_full_and_the_others_follow() -> None:
+    session = FullSession([("one",)], [("two",)], times=3, error=ALL_FULL)
+
+    assert await Bridge(session).all_rows("select", []) == [("one",), ("two",)]
+
+    assert len(session.requests) == 4
+
+
+async def test_a_socket_that_stays_full_for_as_long_as_an_answer_may_take_is_an_unavailable_store() -> None:
+    session = FullSession(times=math.inf, error=ALL_FULL, timeout=0.03)
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        await Bridge(session).execute("insert", [])
+
+    assert caught.value.__cause__ is ALL_FULL
+    assert len(session.requests) > 1
+
+
+async def test_a_request_that_is_given_up_while_the_socket_is_full_is_not_made_again() -> None:
+    session = FullSession(times=math.inf, error=ALL_FULL)
+    waiting = asyncio.create_task(Bridge(session).execute("insert", []))
+    await session.asked_again.wait()
+
+    waiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert len(session.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoHostAvailable("none", {"127.0.0.1": FULL, "127.0.0.2": ConnectionShutdown("gone")}),
+        NoHostAvailable("none", {}),
+        NoHostAvailable("none", {"127.0.0.1": NoConnectionsAvailable("All request IDs are currently in use")}),
+    ],
+    ids=["full or gone", "no host", "no stream"],
+)
+async def test_hosts_that_are_not_only_full_are_not_asked_again(error: Exception) -> None:
+    session = FullSession(times=1, error=error)
+
+    with pytest.raises(StoreUnavailableError):
+        await Bridge(session).execute("insert", [])
+
+    assert len(session.requests) == 1
+
+
+async def test_a_request_that_was_sent_before_its_socket_was_full_is_not_made_again() -> None:
+    session = FullSession(times=1, error=ALL_FULL, sent_before=True)
+
+    with pytest.raises(StoreUnavailableError):
+        await Bridge(session).execute("insert if not exists", [])
+
+    assert len(session.requests) == 1
 
 
 def in_a_thread(work: Any) -> None:

@@ -3,20 +3,31 @@
 The driver calls back in its own thread. Waking the loop is the dear part of taking a reply over (a write to a pipe and
 a pass of the loop), and under load replies come in bursts: so replies queue up, and only the first of a burst wakes the
 loop, which then settles all that have come. This saves 15 to 35 % of the client's CPU against a wake-up per reply.
+
+The driver keeps a request back while the socket of its connection is full, as some large values make it for a moment.
+Nothing was sent, and nothing is wrong: so such a request is made again a little later, and only one that has been kept
+back for as long as an answer may take is a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from famulus.adapters.cassandra.failures import store_errors
+from famulus.adapters.cassandra.failures import is_back_pressure, store_errors
+from famulus.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from famulus.adapters.cassandra.driver import Response, Rows, Session
+
+FIRST_PAUSE_SECONDS: Final = 0.005
+LONGEST_PAUSE_SECONDS: Final = 0.1
+KEPT_BACK_SECONDS: Final = 5.0
+"""So long a request without a time limit may be kept back."""
 
 
 class Bridge:
@@ -34,13 +45,22 @@ class Bridge:
         Raises `StoreUnavailableError` when the cluster does not answer or cannot now. A mistake in the statement
         raises the driver's own error: that is a fault of this package, and trying again would hide it.
         """
-        rows: Rows | None = await self._reply(self._session.execute_async(statement, parameters))
+        rows: Rows | None
+        response = self._session.execute_async(statement, parameters)
+        try:
+            rows = await self._reply(response)
+        except StoreUnavailableError as error:
+            _, rows = await self._once_there_is_room(statement, parameters, response, error)
         return rows or []
 
     async def pages(self, statement: Any, parameters: Sequence[Any]) -> AsyncIterator[Rows]:
         """Yield the rows page by page; the next page is asked for when the caller wants it. Errors as `execute`."""
         response = self._session.execute_async(statement, parameters)
-        yield await self._reply(response)
+        try:
+            rows = await self._reply(response)
+        except StoreUnavailableError as error:
+            response, rows = await self._once_there_is_room(statement, parameters, response, error)
+        yield rows
         while response.has_more_pages:
             response.clear_callbacks()
             response.start_fetching_next_page()
@@ -49,6 +69,24 @@ class Bridge:
     async def all_rows(self, statement: Any, parameters: Sequence[Any]) -> Rows:
         """Return the rows of all pages. Errors as `execute`."""
         return [row async for page in self.pages(statement, parameters) for row in page]
+
+    async def _once_there_is_room(
+        self, statement: Any, parameters: Sequence[Any] | None, response: Response, error: StoreUnavailableError
+    ) -> tuple[Response, Any]:
+        """Make a request that was kept back again until it is sent; raise the error of any other."""
+        within = KEPT_BACK_SECONDS if response.timeout is None else response.timeout
+        deadline = self._loop.time() + within
+        pause = FIRST_PAUSE_SECONDS
+        # One that was sent before, and then kept back when the driver tried it again, may have been carried out.
+        while not response.attempted_hosts and is_back_pressure(error.__cause__) and self._loop.time() < deadline:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, hides nothing
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            response = self._session.execute_async(statement, parameters)
+            try:
+                return response, await self._reply(response)
+            except StoreUnavailableError as again:
+                error = again
+        raise error
 
     async def _reply(self, response: Response) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()

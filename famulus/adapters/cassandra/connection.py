@@ -134,7 +134,9 @@ def _cannot_connect(error: NoHostAvailable, contact_points: str, datacenter: str
 def _libev_connection() -> type[Connection]:
     """Return the libev reactor by name: left to itself the driver falls back to slower ones without a word."""
     try:
-        from cassandra.io.libevreactor import LibevConnection  # noqa: PLC0415 - fails at import without the extension
+        from famulus.adapters.cassandra.streams import (  # noqa: PLC0415 - fails at import without the extension
+            StreamKeepingConnection,
+        )
     except DependencyException as error:
         raise SettingsError("cassandra-driver", LIBEV_MISSING) from error
-    return LibevConnection
+    return StreamKeepingConnection

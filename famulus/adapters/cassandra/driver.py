@@ -33,6 +33,9 @@ class Response(Protocol):
     """`cassandra.cluster.ResponseFuture`."""
 
     has_more_pages: bool
+    attempted_hosts: Sequence[Any]
+    """To which the request was sent."""
+    timeout: float | None
 
     def add_callbacks(
         self,

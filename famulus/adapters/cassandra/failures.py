@@ -60,6 +60,18 @@ def is_unavailability(error: Exception) -> bool:
     return isinstance(error, _NOT_NOW)
 
 
+def is_back_pressure(error: BaseException | None) -> bool:
+    """Say whether every host that was asked has a socket that is full for a moment.
+
+    That no stream is free (`NoConnectionsAvailable`) is another thing: the driver has then blocked this thread for two
+    seconds in which not one of thousands of requests was answered, and would do so again.
+    """
+    if isinstance(error, NoHostAvailable):
+        answers = answers_of(error).values()
+        return bool(answers) and all(isinstance(answer, ConnectionBusy) for answer in answers)
+    return isinstance(error, ConnectionBusy)
+
+
 def describe(error: Exception) -> str:
     """Say in one line what the driver says, with the answer of each host that it tried."""
     hosts = "; ".join(f"{host} {answer}" for host, answer in answers_of(error).items())
