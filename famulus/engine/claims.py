@@ -22,6 +22,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from famulus.engine.backoff import Backoff
+from famulus.engine.seals import that_count
 from famulus.errors import BadRecordError, OutputError, RetryableError, StoreUnavailableError
 from famulus.ids import RunId
 from famulus.ports import (
@@ -118,7 +119,7 @@ class ClaimingRuns:
 
     async def load(self, run_id: RunId) -> RunRows | None:
         rows = await self._runs.load(run_id)
-        return rows if rows is None or not _has_claims(rows) else await _told(rows, self._value)
+        return rows if rows is None or not _has_claims(rows) else await _told(that_count(rows), self._value)
 
     async def heads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[RunBirth, RunHead]]:
         return await self._runs.heads(run_ids)
@@ -193,7 +194,7 @@ class _ShownRuns:
 
     async def load(self, run_id: RunId) -> RunRows | None:
         rows = await self._runs.load(run_id)
-        return rows if rows is None or not _has_claims(rows) else await _told(rows, _as_shown)
+        return rows if rows is None or not _has_claims(rows) else await _told(that_count(rows), _as_shown)
 
 
 def shown(runs: RunStore) -> RunStore:

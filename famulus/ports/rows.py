@@ -111,7 +111,10 @@ class TimerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRows:
-    """A run as it is stored, before seals are applied (see `famulus.engine.seals`). Rows in no particular order."""
+    """A run as it is stored, before seals are applied (see `famulus.engine.seals`). Rows in no particular order.
+
+    Of a step, a key or an event there are as many rows as owners, each with an epoch of its own, wrote it.
+    """
 
     birth: RunBirth
     head: RunHead

@@ -15,6 +15,9 @@ class RunStore(Protocol):
     async def commit(self, commit: Commit) -> None:
         """Write all rows of the batch, all or none of them. Rows with a higher stamp stay as they are.
 
+        A row of a step, a context key or an event replaces one of the same epoch alone: what owners of different epochs
+        wrote stands side by side, so that a late write of an owner that has lost the run takes nothing away.
+
         A first commit also enters the run into the index of open runs and of recent runs, before or with the batch,
         so that no stored run is missing there; one that closes leaves the open index some time after the batch. One
         that takes over keeps the run in the open index against an earlier owner that closes it late, and enters a run
@@ -23,7 +26,10 @@ class RunStore(Protocol):
         ...
 
     async def load(self, run_id: RunId) -> RunRows | None:
-        """Birth, head, steps and context of a run, without its events; ``None`` if no commit of it was stored."""
+        """Birth, head, steps and context of a run, without its events; ``None`` if no commit of it was stored.
+
+        Of each step and key there may be several rows, of different epochs.
+        """
         ...
 
     async def heads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[RunBirth, RunHead]]:
@@ -31,7 +37,10 @@ class RunStore(Protocol):
         ...
 
     async def events(self, run_id: RunId, *, after: int = -1, limit: int = 1000) -> Sequence[EventRow]:
-        """Events with a sequence number above ``after``, ascending, before seals are applied."""
+        """Events with a sequence number above ``after``, ascending, before seals are applied.
+
+        There may be several of a number, of different epochs: then all of them are there, whatever the limit.
+        """
         ...
 
     def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:

@@ -403,8 +403,9 @@ async def test_a_run_of_the_first_tables_is_read_after_the_migration(
         (*key, stamp, stamp),
     )
     plain.execute(
-        f"INSERT INTO {keyspace}.steps (namespace, run_id, step_id, node_id, status, attempt, seq, fired, result,"
-        " stamp) VALUES (%s, %s, 's', 's', 'completed', 1, 0, [], {output: 0x31, worker: 'w'}, %s) USING TIMESTAMP %s",
+        f"INSERT INTO {keyspace}.steps (namespace, run_id, step_id, epoch, node_id, status, attempt, seq, fired,"
+        " result, stamp)"
+        " VALUES (%s, %s, 's', 3, 's', 'completed', 1, 0, [], {output: 0x31, worker: 'w'}, %s) USING TIMESTAMP %s",
         (*key, stamp, stamp),
     )
 
@@ -415,6 +416,21 @@ async def test_a_run_of_the_first_tables_is_read_after_the_migration(
     assert rows is not None
     assert (rows.birth.parent, rows.head.ending) == (None, None)
     assert [(row.output, row.worker, row.extra) for row in rows.steps] == [(b"1", "w", None)]
+
+
+async def test_tables_with_one_row_for_all_owners_are_refused(
+    contact_points: str, keyspace: str, plain: Session
+) -> None:
+    await migrate(contact_points, keyspace=keyspace)
+    plain.execute(f"DROP TABLE {keyspace}.steps")
+    plain.execute(
+        f"CREATE TABLE {keyspace}.steps (namespace text, run_id text, step_id text,"
+        " PRIMARY KEY ((namespace, run_id), step_id))"
+    )
+
+    for use in (migrate, CassandraDatabase.open):
+        with pytest.raises(SettingsError, match="before the first release"):
+            await use(contact_points, keyspace=keyspace)
 
 
 async def test_migrating_three_times_at_once_makes_one_schema(contact_points: str, keyspace: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from famulus.engine.seals import visible_rows
+from famulus.engine.seals import visible_events, visible_rows
 from famulus.ids import BlueprintId, Digest, Epoch, NodeId, RunId, Stamp, StepId, epoch_of, stamp_of
 from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, RunRows, RunStore, StepRow
 
@@ -138,14 +138,14 @@ async def load(store: RunStore, run_id: RunId) -> RunRows:
     return RunRows(
         birth=rows.birth,
         head=replace(rows.head, seals=dict(rows.head.seals)),
-        steps=sorted(rows.steps, key=lambda row: row.step_id),
-        context=sorted(rows.context, key=lambda row: row.key),
+        steps=sorted(rows.steps, key=lambda row: (row.step_id, row.stamp)),
+        context=sorted(rows.context, key=lambda row: (row.key, row.stamp)),
         events=list(await store.events(run_id)),
     )
 
 
 def expected_of(commits: Sequence[Commit]) -> RunRows:
-    """The rule itself: of each row, the one with the highest stamp."""
+    """The rule itself: of each row of an epoch, the one with the highest stamp."""
     by_stamp = sorted(commits, key=lambda commit: commit.stamp)
     last = by_stamp[-1]
     return RunRows(
@@ -158,7 +158,11 @@ def expected_of(commits: Sequence[Commit]) -> RunRows:
 
 
 def _newest(by_stamp: Sequence[Commit], kind: str, key: str) -> list[Any]:
-    rows = {getattr(row, key): replace(row, stamp=commit.stamp) for commit in by_stamp for row in getattr(commit, kind)}
+    rows = {
+        (getattr(row, key), epoch_of(commit.stamp)): replace(row, stamp=commit.stamp)
+        for commit in by_stamp
+        for row in getattr(commit, kind)
+    }
     return [rows[found] for found in sorted(rows)]
 
 
@@ -330,7 +334,9 @@ async def test_the_order_in_which_commits_arrive_does_not_matter(run_store: RunS
     assert await load(run_store, birth.run_id) == expected_of(commits)
 
 
-async def test_a_late_owner_overwrites_no_row_of_any_kind(run_store: RunStore) -> None:
+@pytest.mark.parametrize("late_epoch", [6, 8])
+async def test_a_late_owner_overwrites_no_row_of_any_kind(run_store: RunStore, late_epoch: int) -> None:
+    """Neither one before the owner that wrote them, nor one after it, that the present owner knows nothing of."""
     birth = a_birth()
     owner = a_commit(
         birth,
@@ -342,19 +348,28 @@ async def test_a_late_owner_overwrites_no_row_of_any_kind(run_store: RunStore) -
     )
     late = a_commit(
         birth,
-        epoch=6,
+        epoch=late_epoch,
         counter=10**6,  # it may have written ever so much
         status="failed",
         steps=[a_step(status="failed", output=b'"wrong"')],
         context=[ContextRow(key="total", value=b"2", seq=2)],
         events=[an_event(3, type="step.failed")],
     )
+    present = a_commit(birth, epoch=9)
+    present = replace(present, head=replace(present.head, seals={7: owner.stamp}))
     await run_store.commit(owner)
+    await run_store.commit(present)
 
     await run_store.commit(late)
 
-    assert await load(run_store, birth.run_id) == expected_of([owner])
-    assert (await run_store.heads([birth.run_id]))[birth.run_id][1].status == "running"
+    assert await load(run_store, birth.run_id) == expected_of([owner, late, present])
+    rows = await run_store.load(birth.run_id)
+    assert rows is not None
+    assert rows.head.status == "running"
+    assert [step.output for step in visible_rows(rows).steps] == [b'"right"']
+    assert [row.value for row in visible_rows(rows).context] == [b"1"]
+    told = visible_events(await run_store.events(birth.run_id), rows.head)
+    assert [event.type for event in told] == ["step.completed"]
 
 
 async def test_an_equal_stamp_does_not_replace(backend: Backend, run_store: RunStore) -> None:
@@ -465,6 +480,18 @@ async def test_events_can_be_paged_through(run_store: RunStore) -> None:
         after = seen[-1]
 
     assert seen == list(range(250))
+
+
+async def test_a_page_never_ends_between_events_of_one_number(run_store: RunStore) -> None:
+    birth = a_birth()
+    for epoch in (1, 2, 3):
+        await run_store.commit(a_commit(birth, epoch=epoch, first=epoch == 1, events=[an_event(seq) for seq in (1, 2)]))
+
+    for limit in (1, 2, 3):
+        page = await run_store.events(birth.run_id, limit=limit)
+        assert [(event.seq, epoch_of(event.stamp)) for event in page] == [(1, 1), (1, 2), (1, 3)]
+    assert len(await run_store.events(birth.run_id, limit=4)) == 6
+    assert [event.seq for event in await run_store.events(birth.run_id, after=1, limit=1)] == [2, 2, 2]
 
 
 # -- open and recent runs --------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from famulus.adapters.sqlite import (
     SqliteTimerStore,
 )
 from famulus.errors import StoreUnavailableError, TerminalError
-from famulus.ids import BlueprintId, Digest, RunId
+from famulus.ids import BlueprintId, Digest, Epoch, RunId, stamp_of
 from famulus.ports import StoredBlueprint
 
 if TYPE_CHECKING:
@@ -135,18 +135,23 @@ async def test_a_file_of_an_earlier_famulus_is_brought_up_to_date_with_what_it_h
             "INSERT INTO heads VALUES ('default', 'r', 'running', NULL, 2.5, NULL, '{}', 4, 3, 1, 7);"
             "INSERT INTO steps VALUES ('default', 'r', 's', 's', 'completed', 1, 0, '1', NULL, '[]', NULL, NULL, 'w',"
             " 1.5, 2.5, 7);"
+            f"INSERT INTO context VALUES ('default', 'r', 'k', '2', 1, {stamp_of(Epoch(5), 1)});"
+            f"INSERT INTO events VALUES ('default', 'r', 2, 'step.completed', 2.5, '{{}}', {stamp_of(Epoch(5), 1)});"
             "PRAGMA user_version = 1;"
         )
 
     async with SqliteDatabase(path) as database:
         store = SqliteRunStore(database)
         rows = await store.load(RunId("r"))
+        events = await store.events(RunId("r"))
         assert [run_id async for run_id in store.open_runs(3)] == ["r"]
         assert list(await SqliteTimerStore(database).due(3, until=10.0, limit=10)) == []
 
     assert rows is not None
     assert (rows.birth.parent, rows.head.ending, rows.steps[0].extra) == (None, None, None)
     assert (rows.head.next_seq, rows.steps[0].worker) == (4, "w")
+    assert [(row.key, row.value) for row in rows.context] == [("k", "2")]
+    assert [(event.seq, event.type) for event in events] == [(2, "step.completed")]
 
 
 async def test_a_path_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ def ignores_stamps(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory_runs, "_newer", lambda _known, offered: offered)
 
 
+def keeps_one_row_for_all_owners(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(memory_runs, "epoch_of", lambda _stamp: 0)
+
+
 def ignores_seals(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(seals, "_counts", lambda _stamp, _head: True)
 

@@ -21,6 +21,10 @@ MUTANTS: dict[str, tuple[Change, Callable[[], Awaitable[None]]]] = {
         mutants.ignores_seals,
         told_of_takeovers.test_what_only_a_late_write_of_an_earlier_owner_says_does_not_count,
     ),
+    "P2 one row for all owners": (
+        mutants.keeps_one_row_for_all_owners,
+        told_of_takeovers.test_a_late_batch_of_an_owner_in_between_takes_no_outcome_away,
+    ),
     "P2 writes without a look": (
         mutants.writes_without_a_look_at_the_group,
         told_of_takeovers.test_nothing_is_written_while_it_is_not_sure_whose_the_partitions_are,

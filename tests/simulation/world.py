@@ -51,10 +51,6 @@ COMMIT_SECONDS: Final = 0.5
 STORM_SECONDS: Final = 600.0
 CALM_SECONDS: Final = 600.0
 """So long the runs of a plan take at most when nothing goes wrong any more; a clock that was ahead comes on top."""
-STALE_AT_ONCE: Final = 1
-"""Processes that act on what they have lost, or whose last call is still under way. A known limit: two of them, one
-after the other, can write over outcomes that a third has taken over, for the second has read the run before the first
-wrote, and its stamps are higher."""
 SLOW_SECONDS_MOST: Final = 12.0
 QUIET_SECONDS: Final = 200.0
 SKEWS: Final = {0.05: 3600.0, 1.0: -3600.0, 12.0: 7.0, 90.0: -90.0}
@@ -118,8 +114,6 @@ class World:
         self._struck = 0
         self._next_at = plan.faults[0].calls if plan.faults else 0
         self._over_at = 0.0
-        self._late_until = 0.0
-        """So long a call of a process that is gone may be carried out."""
         self._away: dict[str, float] = {}
         self._failing: dict[tuple[Worker, str], tuple[Fault, int]] = {}
         self._slow: dict[Worker, tuple[float, int]] = {}
@@ -270,15 +264,12 @@ class World:
     def _strike(self, fault: Fault, worker: Worker, name: str) -> Fate | None:  # a table of faults
         self._over_at = max(self._over_at, self.loop.time() + fault.seconds)
         match fault.kind:
-            case Kind.FREEZE if not self._is_strangled():
+            case Kind.FREEZE:
                 self.freeze(worker, fault.seconds)
-                return _out_of(fault, fault.moment, dies=False)
-            case Kind.CRASH | Kind.FREEZE:
-                moment = "after" if fault.moment == "belated" and self._is_strangled() else fault.moment
-                if moment == "belated":
-                    self._late_until = self.loop.time() + fault.seconds + 1.0
+                return _out_of(fault, dies=False)
+            case Kind.CRASH:
                 self.crash(worker, fault.seconds)
-                return _out_of(fault, moment, dies=True)
+                return _out_of(fault, dies=True)
             case Kind.REFUSED | Kind.UNANSWERED | Kind.BELATED:
                 if fault.count > 1:
                     self._failing[worker, _server(name)] = (fault, fault.count - 1)
@@ -318,12 +309,6 @@ class World:
         self.workers.remove(worker)
         self.later(self.jitter(SESSION_SECONDS), self.broker.group.leave, worker)
         self.later(seconds, self._begin_worker, worker.clock.skew)
-
-    def _is_strangled(self) -> bool:
-        """Whether some process is frozen, or acts on what it has lost: STALE_AT_ONCE says why there is one at most."""
-        members = self.broker.group.members
-        stale = [each for each in self.workers if each.process.is_frozen or each not in members]
-        return len(stale) + (self.loop.time() < self._late_until) >= STALE_AT_ONCE
 
     def freeze(self, worker: Worker, seconds: float) -> None:
         worker.process.is_frozen = True
@@ -679,9 +664,9 @@ def _failed(fault: Fault) -> Fate:
             return Fate(error_after=2.0, late=2.0 + fault.seconds)
 
 
-def _out_of(fault: Fault, moment: str, *, dies: bool) -> Fate | None:
+def _out_of(fault: Fault, *, dies: bool) -> Fate | None:
     """What becomes of the call at which a process is struck down."""
-    match moment:
+    match fault.moment:
         case "before":
             return Fate(is_made=False, from_grave=True) if dies else None
         case "after":

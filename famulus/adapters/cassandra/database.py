@@ -130,6 +130,20 @@ class CassandraDatabase:
         return await self._bridge.all_rows(self._statements[statement], values)
 
 
+def check_layout(keyspace: Any) -> None:
+    """Refuse, with `SettingsError`, the tables of a state of famulus before its first release.
+
+    They have a row for each step, where there is one for each owner of it now; a primary key cannot be changed.
+    """
+    steps = keyspace.tables.get("steps")
+    if steps is not None and "epoch" not in steps.columns:
+        raise SettingsError(
+            KEYSPACE_SETTING,
+            f"the tables of keyspace {keyspace.name!r} were made before the first release of famulus, and their runs "
+            "cannot be taken over: name another keyspace, or drop this one",
+        )
+
+
 def _inspect(session: Session, keyspace: str) -> ServerFacts:
     tables = session.cluster.metadata.keyspaces.get(keyspace)
     if tables is None or "schema_versions" not in tables.tables:
@@ -137,6 +151,7 @@ def _inspect(session: Session, keyspace: str) -> ServerFacts:
             KEYSPACE_SETTING, f"keyspace {keyspace!r} has no tables of famulus: run `famulus schema migrate`"
         )
     session.set_keyspace(keyspace)
+    check_layout(tables)
     statements = named_statements(SCHEMA_FILE)
     found = session.execute(statements["select_schema_version"]).one()[0] or 0
     needed = migrations()[-1].version

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from famulus.adapters.cassandra.database import Write
 from famulus.flow.status import RUN_ENDED
-from famulus.ids import BlueprintId, Digest, NodeId, RunId, Stamp, StepId
+from famulus.ids import BlueprintId, Digest, NodeId, RunId, Stamp, StepId, epoch_of
 from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def step_write(namespace: str, run_id: RunId, step: StepRow, stamp: Stamp) -> Wr
         namespace,
         run_id,
         step.step_id,
+        epoch_of(stamp),
         step.node_id,
         step.status,
         step.attempt,
@@ -67,12 +68,12 @@ def step_write(namespace: str, run_id: RunId, step: StepRow, stamp: Stamp) -> Wr
 
 def context_write(namespace: str, run_id: RunId, row: ContextRow, stamp: Stamp) -> Write:
     value = row.value or b""
-    values = (namespace, run_id, row.key, value, row.value is None, row.seq, stamp, stamp)
+    values = (namespace, run_id, row.key, epoch_of(stamp), value, row.value is None, row.seq, stamp, stamp)
     return Write("insert_context", values, size=len(value))
 
 
 def event_write(namespace: str, run_id: RunId, event: EventRow, stamp: Stamp) -> Write:
-    values = (namespace, run_id, event.seq, event.type, event.at, event.data, stamp, stamp)
+    values = (namespace, run_id, event.seq, epoch_of(stamp), event.type, event.at, event.data, stamp, stamp)
     return Write("insert_event", values, size=len(event.data))
 
 

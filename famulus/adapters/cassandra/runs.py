@@ -15,7 +15,7 @@ from famulus.adapters.cassandra.open_runs import OpenRunIndex, bucket_of
 from famulus.adapters.cassandra.recent_runs import RecentRunIndex
 from famulus.adapters.cassandra.timers import CassandraTimerStore
 from famulus.errors import OutputError, StoreUnavailableError
-from famulus.ids import RunId
+from famulus.ids import RunId, epoch_of
 from famulus.ports import Commit, EventRow, RunBirth, RunHead, RunRows
 
 if TYPE_CHECKING:
@@ -135,8 +135,14 @@ class CassandraRunStore:
         return rows.read_head(run_id, found[0]) if found else None
 
     async def events(self, run_id: RunId, *, after: int = -1, limit: int = 1000) -> Sequence[EventRow]:
-        found = await self._database.all_rows("select_events", (self._namespace, run_id, after, limit))
-        return [rows.read_event(row) for row in found]
+        key = (self._namespace, run_id)
+        found = [rows.read_event(row) for row in await self._database.all_rows("select_events", (*key, after, limit))]
+        if len(found) >= limit:
+            last = found[-1]
+            cut = (*key, last.seq, epoch_of(last.stamp))
+            more = await self._database.all_rows("select_event_of_later_epochs", cut)
+            found += [rows.read_event(row) for row in more]
+        return found
 
     async def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
         """Yield what the index names and the run rows confirm; entries of closed runs are removed on the way.

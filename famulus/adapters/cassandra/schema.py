@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cassandra.policies import HostDistance
 
 from famulus.adapters.cassandra import connection
-from famulus.adapters.cassandra.database import DEFAULT_KEYSPACE, KEYSPACE_SETTING
+from famulus.adapters.cassandra.database import DEFAULT_KEYSPACE, KEYSPACE_SETTING, check_layout
 from famulus.adapters.cassandra.failures import RETRY_AFTER_SECONDS, store_errors
 from famulus.adapters.cassandra.statements import SCHEMA_FILE, Migration, migrations, named_statements
 from famulus.errors import SettingsError, StoreUnavailableError
@@ -111,6 +111,9 @@ def _copies(count: int) -> int:
 
 
 def _migrate(session: Session, keyspace: str, copies: str) -> Sequence[int]:
+    known = session.cluster.metadata.keyspaces.get(keyspace)
+    if known is not None:
+        check_layout(known)
     statements = named_statements(SCHEMA_FILE)
     host = _first_host(session)
     _change(session, statements["create_keyspace"].format(keyspace=keyspace, replication=copies), host)

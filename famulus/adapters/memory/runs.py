@@ -1,7 +1,7 @@
 """Runs in dictionaries.
 
-The rule it guards is that of every run store: of two rows with the same key the one with the higher stamp stays, in
-whatever order they come. What is handed in or out shares nothing mutable with what is kept.
+The rule it guards is that of every run store: of two rows with the same key and epoch the one with the higher stamp
+stays, in whatever order they come. What is handed in or out shares nothing mutable with what is kept.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from famulus.adapters.memory.timers import MemoryTimerStore
+from famulus.ids import epoch_of
 from famulus.ports import RunRows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from famulus.ids import RunId, Stamp, StepId
+    from famulus.ids import Epoch, RunId, Stamp, StepId
     from famulus.ports import Commit, ContextRow, EventRow, RunBirth, RunHead, StepRow
 
 
@@ -26,6 +27,7 @@ class _Stamped(Protocol):
 
 
 RowT = TypeVar("RowT", bound=_Stamped)
+KeyT = TypeVar("KeyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class _Head:
 class _StoredRun:
     birth: _Birth | None = None
     head: _Head | None = None
-    steps: dict[StepId, StepRow] = field(default_factory=dict)
-    context: dict[str, ContextRow] = field(default_factory=dict)
-    events: dict[int, EventRow] = field(default_factory=dict)
+    steps: dict[tuple[StepId, Epoch], StepRow] = field(default_factory=dict)
+    context: dict[tuple[str, Epoch], ContextRow] = field(default_factory=dict)
+    events: dict[tuple[int, Epoch], EventRow] = field(default_factory=dict)
 
     @property
     def birth_and_head(self) -> tuple[RunBirth, RunHead] | None:
@@ -66,17 +68,18 @@ class MemoryRunStore:
     async def commit(self, commit: Commit) -> None:
         run = self._runs.setdefault(commit.birth.run_id, _StoredRun())
         stamp = commit.stamp
+        epoch = epoch_of(stamp)
         self.timers.keep([replace(timer, stamp=stamp) for timer in commit.timers])
         if commit.first:
             run.birth = _newer(run.birth, _Birth(commit.birth, stamp))
         head = replace(commit.head, seals=MappingProxyType(dict(commit.head.seals)), stamp=stamp)
         run.head = _newer(run.head, _Head(head, stamp, is_open=not commit.closes))
         for step in commit.steps:
-            run.steps[step.step_id] = _newer(run.steps.get(step.step_id), replace(step, stamp=stamp))
+            _keep(run.steps, (step.step_id, epoch), replace(step, stamp=stamp))
         for row in commit.context:
-            run.context[row.key] = _newer(run.context.get(row.key), replace(row, stamp=stamp))
+            _keep(run.context, (row.key, epoch), replace(row, stamp=stamp))
         for event in commit.events:
-            run.events[event.seq] = _newer(run.events.get(event.seq), replace(event, stamp=stamp))
+            _keep(run.events, (event.seq, epoch), replace(event, stamp=stamp))
 
     async def load(self, run_id: RunId) -> RunRows | None:
         run = self._runs.get(run_id)
@@ -93,7 +96,9 @@ class MemoryRunStore:
         run = self._runs.get(run_id)
         if run is None:
             return ()
-        return tuple(run.events[seq] for seq in sorted(run.events) if seq > after)[:limit]
+        rows = sorted((row for row in run.events.values() if row.seq > after), key=lambda row: (row.seq, row.stamp))
+        last = rows[limit - 1].seq if len(rows) > limit else None
+        return tuple(row for row in rows if last is None or row.seq <= last)
 
     async def open_runs(self, partition: int, *, known: Callable[[RunId], bool] | None = None) -> AsyncIterator[RunId]:
         # A copy: the caller commits to these runs while it goes through them.
@@ -117,6 +122,10 @@ class MemoryRunStore:
     async def in_open_index(self, run_ids: Sequence[RunId]) -> frozenset[RunId]:
         asked = ((run_id, self._runs.get(run_id)) for run_id in run_ids)
         return frozenset(run_id for run_id, run in asked if run and run.birth and run.head and run.head.is_open)
+
+
+def _keep(rows: dict[KeyT, RowT], key: KeyT, offered: RowT) -> None:
+    rows[key] = _newer(rows.get(key), offered)
 
 
 def _newer(known: RowT | None, offered: RowT) -> RowT:

@@ -34,6 +34,7 @@ MIGRATIONS: Final = (
     "tokens.sql",
     "dead_letters.sql",
     "dead_letters_kept.sql",
+    "epochs_of_rows.sql",
 )
 """Each brings the file from the version that is its place here (0: empty) to the next. Only ever appended to."""
 BUSY_TIMEOUT_SECONDS: Final = 5.0

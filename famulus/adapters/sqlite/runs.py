@@ -26,7 +26,7 @@ from famulus.adapters.sqlite.statements import (
     UPSERT_TIMER,
 )
 from famulus.adapters.sqlite.timers import timer_columns
-from famulus.ids import RunId
+from famulus.ids import RunId, epoch_of
 from famulus.ports import ContextRow, EventRow, RunBirth, RunHead, RunRows, StepRow
 
 if TYPE_CHECKING:
@@ -127,12 +127,13 @@ class SqliteRunStore:
     def _upserts(self, commit: Commit) -> list[tuple[str, list[tuple[Any, ...]]]]:
         """Statements with their rows, taken from the commit at once: what the caller changes later does not matter."""
         key, stamp = (self._namespace, commit.birth.run_id), commit.stamp
+        versioned = (*key, epoch_of(stamp))
         upserts = [
             (UPSERT_BIRTH, [(*key, *_birth_columns(commit.birth), stamp)] if commit.first else []),
             (UPSERT_HEAD, [(*key, *_head_columns(commit), stamp)]),
-            (UPSERT_STEP, [(*key, *_step_columns(step), stamp) for step in commit.steps]),
-            (UPSERT_CONTEXT, [(*key, row.key, row.value, row.seq, stamp) for row in commit.context]),
-            (UPSERT_EVENT, [(*key, event.seq, event.type, event.at, event.data, stamp) for event in commit.events]),
+            (UPSERT_STEP, [(*versioned, *_step_columns(step), stamp) for step in commit.steps]),
+            (UPSERT_CONTEXT, [(*versioned, row.key, row.value, row.seq, stamp) for row in commit.context]),
+            (UPSERT_EVENT, [(*versioned, e.seq, e.type, e.at, e.data, stamp) for e in commit.events]),
             (UPSERT_TIMER, timer_columns(self._namespace, (replace(timer, stamp=stamp) for timer in commit.timers))),
         ]
         return [(statement, rows) for statement, rows in upserts if rows]

@@ -34,10 +34,10 @@ UPSERT_HEAD: Final = """
 """
 
 UPSERT_STEP: Final = """
-    INSERT INTO steps (namespace, run_id, step_id, node_id, status, attempt, seq, output, action, fired, reason, error,
-                       worker, started_at, ended_at, extra, stamp)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (namespace, run_id, step_id) DO UPDATE SET
+    INSERT INTO steps (namespace, run_id, epoch, step_id, node_id, status, attempt, seq, output, action, fired, reason,
+                       error, worker, started_at, ended_at, extra, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id, step_id, epoch) DO UPDATE SET
         node_id = excluded.node_id, status = excluded.status, attempt = excluded.attempt, seq = excluded.seq,
         output = excluded.output, action = excluded.action, fired = excluded.fired, reason = excluded.reason,
         error = excluded.error, worker = excluded.worker, started_at = excluded.started_at,
@@ -46,17 +46,17 @@ UPSERT_STEP: Final = """
 """
 
 UPSERT_CONTEXT: Final = """
-    INSERT INTO context (namespace, run_id, key, value, seq, stamp)
-    VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (namespace, run_id, key) DO UPDATE SET
+    INSERT INTO context (namespace, run_id, epoch, key, value, seq, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id, key, epoch) DO UPDATE SET
         value = excluded.value, seq = excluded.seq, stamp = excluded.stamp
     WHERE excluded.stamp > context.stamp
 """
 
 UPSERT_EVENT: Final = """
-    INSERT INTO events (namespace, run_id, seq, type, at, data, stamp)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (namespace, run_id, seq) DO UPDATE SET
+    INSERT INTO events (namespace, run_id, epoch, seq, type, at, data, stamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, run_id, seq, epoch) DO UPDATE SET
         type = excluded.type, at = excluded.at, data = excluded.data, stamp = excluded.stamp
     WHERE excluded.stamp > events.stamp
 """
@@ -81,8 +81,10 @@ SELECT_CONTEXT: Final = "SELECT key, value, seq, stamp FROM context WHERE namesp
 
 SELECT_EVENTS: Final = """
     SELECT seq, type, at, data, stamp
-    FROM events WHERE namespace = ? AND run_id = ? AND seq > ?
-    ORDER BY seq LIMIT ?
+    FROM events WHERE namespace = ?1 AND run_id = ?2 AND seq > ?3
+        AND seq <= (SELECT MAX(seq) FROM (
+            SELECT seq FROM events WHERE namespace = ?1 AND run_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4))
+    ORDER BY seq, epoch
 """
 
 SELECT_OPEN_PAGE: Final = """

@@ -75,7 +75,7 @@ def _is_told(subject: Subject, step: StepState, at: Mapping[int, Told]) -> bool:
             return any(event.type == wanted for event in told)
     follows = at.get(step.seq + 1)
     if follows is not None and follows.step_id == step.step_id and follows.type in _TOLD_AT_ONCE[step.status]:
-        return step.is_live or step.batch is not None or follows.stamp == subject.stamps[step.step_id]
+        return step.step_id in subject.inheritable or follows.stamp == subject.stamps[step.step_id]
     if step.status is StepStatus.RETRYING:
         return any(event.type == RETRY_REQUESTED and event.seq < step.seq for event in subject.events)
     return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from famulus.engine.audit.deviation import Deviation
+from famulus.engine.inheritance import may_change
 from famulus.engine.loader import state_of
 from famulus.engine.rows import context_write, decode, step_state
 
@@ -48,6 +49,8 @@ class Subject:
     limits: RunLimits | None = None
     steps: dict[StepId, StepState] = field(default_factory=dict)
     stamps: dict[StepId, Stamp] = field(default_factory=dict)
+    inheritable: set[StepId] = field(default_factory=set)
+    """Steps whose rows a later owner writes anew, as they are, with its own stamp."""
     """Of the rows of steps."""
     writes: list[ContextWrite] = field(default_factory=list)
     events: list[Told] = field(default_factory=list)
@@ -106,6 +109,8 @@ def _read_steps(subject: Subject) -> None:
             continue
         subject.steps[step.step_id] = step
         subject.stamps[step.step_id] = row.stamp
+        if may_change(row):
+            subject.inheritable.add(step.step_id)
 
 
 def _read_context(subject: Subject) -> None:

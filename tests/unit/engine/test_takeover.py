@@ -8,6 +8,7 @@ from typing import Any
 from support.faults import FaultyWorld
 from support.world import World, blueprint, eventually
 
+from famulus.engine.engine import Engine
 from famulus.engine.seals import visible_rows
 from famulus.flow.facts import StepTaken
 from famulus.ids import RunId, StepId, epoch_of
@@ -173,3 +174,66 @@ async def test_nothing_is_written_while_it_is_not_sure_whose_the_partitions_are(
         view = await world.ended("r1")
 
     assert view.summary.status == "completed"
+
+
+async def test_a_late_batch_of_an_owner_in_between_takes_no_outcome_away() -> None:
+    """It began with the run before the outcome was stored, and its epoch is the higher one."""
+    gate = asyncio.Event()
+    world = World({"one": _one, "gated": gate.wait})
+    store = world.store
+    first, second = HeldCommits(store), HeldCommits(store)
+    world.store = first
+    frozen = world.engine("first")
+    _hold_outcomes(frozen, first)
+    async with world:
+        await world.push(blueprint("b", {"s": "one", "after": "gated"}, ("s", "after")))
+        await world.start("b", "r")
+        await eventually(lambda: first.waiting == 1)
+
+        second.free.clear()
+        between = _replaced(world, by="second", store=second)
+        await eventually(lambda: second.waiting == 1)
+        first.free.set()
+        await eventually(lambda: first.waiting == 0)
+
+        owner = _replaced(world, by="third", store=store)
+        await eventually(lambda: len(owner.steps.attempts) == 1)
+        between.revoked()
+        second.free.set()
+        await eventually(lambda: second.waiting == 0)
+        gate.set()
+        view = await world.ended("r")
+        world.engines += [frozen, between]
+
+    assert view.summary.status == "completed"
+    assert [(step.step_id, step.status, step.worker) for step in view.steps] == [
+        ("s", "completed", "first"),
+        ("after", "completed", "third"),
+    ]
+    rows = await store.load(RunId("r"))
+    assert rows is not None
+    assert sorted(epoch_of(row.stamp) for row in rows.steps if row.step_id == "s") == [1, 2]
+
+
+async def _one() -> int:
+    return 1
+
+
+def _replaced(world: World, *, by: str, store: Any) -> Engine:
+    """The owner of everything is another one now, and the one before it does not know."""
+    world.store = store
+    engine = world.engine(by)
+    world.engines[:] = [engine]
+    engine.assigned(range(4))
+    return engine
+
+
+def _hold_outcomes(engine: Engine, held: HeldCommits) -> None:
+    original = engine.executor.attempt
+
+    async def attempt(run: Any, step: Any, **more: Any) -> Any:
+        fact = await original(run, step, **more)
+        held.free.clear()
+        return fact
+
+    engine.executor.attempt = attempt  # type: ignore[method-assign]
