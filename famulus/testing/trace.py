@@ -27,8 +27,8 @@ def trace_of(runs: RecordedRuns) -> str:
 
 
 def clock_text(seconds: float) -> str:
-    """``00:00:05.000``, with the days in front where there are any."""
-    milliseconds = round(seconds * 1000)
+    """``00:00:05.000``, with the days in front where there are any; a time before the run shows as its begin."""
+    milliseconds = max(0, round(seconds * 1000))
     whole, rest = divmod(milliseconds, 1000)
     days, whole = divmod(whole, _DAY)
     text = f"{whole // _HOUR:02}:{whole % _HOUR // _MINUTE:02}:{whole % _MINUTE:02}.{rest:03}"

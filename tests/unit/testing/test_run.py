@@ -260,6 +260,15 @@ async def test_trace_reads_as_a_story() -> None:
     ]
 
 
+async def test_trace_of_a_sleep_until_a_time_before_the_run_shows_the_begin_of_the_run() -> None:
+    document = blueprint("late", {"nap": {"uses": "sleep", "params": {"until": "2001-01-01T00:00:00Z"}}})
+
+    async with testing.run(document) as run:
+        await run.finish()
+
+    assert run.trace().splitlines()[1] == "00:00:00.000  nap                  sleeping until 00:00:00.000"
+
+
 async def test_tasks_of_the_caller_stay_as_they_are() -> None:
     mine = asyncio.create_task(asyncio.sleep(60))
 
