@@ -80,6 +80,13 @@ class ForkRequest:
     by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerRequest:
+    at: str | float | None
+    """The time of the tick, as it is given; ``None``: now."""
+    by: str
+
+
 def run_id_of(text: str) -> RunId:
     """The id out of a path."""
     if not is_run_id(text):
@@ -156,13 +163,13 @@ async def asked_by(request: web.Request, *, default: str) -> str:
     return asker(request, by, default)
 
 
-async def trigger_request(request: web.Request) -> str | float | None:
-    """The time of the tick, as it is given; the body may be left out."""
+async def trigger_request(request: web.Request, *, by: str) -> TriggerRequest:
+    """The body may be left out."""
     fields = await Fields.of_body(request, may_be_missing=True)
-    at = fields.time("at")
-    fields.only("at")
+    asked = TriggerRequest(at=fields.time("at"), by=asker(request, fields.text("by", at_most=REASON_CHARACTERS), by))
+    fields.only("at", "by")
     fields.check()
-    return at
+    return asked
 
 
 def _place(query: Mapping[str, str], *, limit: int, limit_max: int) -> PlaceQuery:

@@ -76,7 +76,8 @@ class Unpause(View):
 class Trigger(View):
     async def post(self, request: Any, schedule_id: str) -> Any:
         """The run of a time, by default of now. The statuses are those of a start."""
-        started = await self.sources.schedules.trigger(schedule_id, at=await trigger_request(request))
+        asked = await trigger_request(request, by=BY_API)
+        started = await self.sources.schedules.trigger(schedule_id, at=asked.at, by=asked.by)
         status = None if started.summary is None else started.summary.status
         return json_response(
             {"outcome": started.outcome, "run": {"run_id": started.run_id, "status": status}},

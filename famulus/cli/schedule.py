@@ -123,10 +123,11 @@ def delete(*, schedule_id: str, by: str | None, as_json: bool) -> None:
 @schedule.command()
 @id_argument
 @click.option("--at", metavar="TIME", help="The tick to start the run of. Default: now.")
+@by_option
 @json_option
-def trigger(*, schedule_id: str, at: str | None, as_json: bool) -> None:
+def trigger(*, schedule_id: str, at: str | None, by: str | None, as_json: bool) -> None:
     """Start its run of a time, whatever pause and overlap say. The same time again starts nothing new."""
-    asyncio.run(_trigger(schedule_id, at=at, as_json=as_json))
+    asyncio.run(_trigger(schedule_id, at=at, by=by or user(), as_json=as_json))
 
 
 @asynccontextmanager
@@ -221,9 +222,10 @@ async def _delete(schedule_id: str, *, by: str, as_json: bool) -> None:
     click.echo(f"Schedule {plain(schedule_id)} is deleted")
 
 
-async def _trigger(schedule_id: str, *, at: str | None, as_json: bool) -> None:
+async def _trigger(schedule_id: str, *, at: str | None, by: str, as_json: bool) -> None:
     async with _starting_book() as book:
-        print_started(await book.trigger(schedule_id, at=at, patience_seconds=NOTICE_SECONDS), as_json=as_json)
+        started = await book.trigger(schedule_id, at=at, by=by, patience_seconds=NOTICE_SECONDS)
+        print_started(started, as_json=as_json)
 
 
 def _table(found: Sequence[ScheduleView]) -> Table:

@@ -51,10 +51,10 @@ class HttpSchedules:
     async def delete(self, schedule_id: str) -> None:
         await self._ask("DELETE", "schedules", _in_path(schedule_id))
 
-    async def trigger(self, schedule_id: str, *, at: str | float | None = None) -> Started:
+    async def trigger(self, schedule_id: str, *, at: str | float | None = None, by: str | None = None) -> Started:
         # The time is chosen here, so that the same run is meant if this has to be asked again.
-        body = encode({"at": int(time.time()) if at is None else at})
-        answer = await self._ask("POST", "schedules", _in_path(schedule_id), "trigger", body=body)
+        given = {"at": int(time.time()) if at is None else at, **({} if by is None else {"by": by})}
+        answer = await self._ask("POST", "schedules", _in_path(schedule_id), "trigger", body=encode(given))
         run_id = RunId(answer["run"]["run_id"])
         return Started(run_id=run_id, outcome=StartOutcome(answer["outcome"]), summary=None)
 

@@ -85,12 +85,14 @@ class Schedules:
         """Remove it; runs that it has started go on. Raises `ScheduleNotFoundError`."""
         await self._schedules.delete(schedule_id)
 
-    async def trigger(self, schedule_id: str, *, at: str | float | datetime | None = None) -> Run:
+    async def trigger(
+        self, schedule_id: str, *, at: str | float | datetime | None = None, by: str = DEFAULT_ASKER
+    ) -> Run:
         """Start its run of a time, by default of now, under the id that a tick of that time has.
 
         Neither pause nor overlap are asked. With the same time again nothing new is started.
         """
-        started = await self._schedules.trigger(schedule_id, at=_moment("at", at))
+        started = await self._schedules.trigger(schedule_id, at=_moment("at", at), by=by)
         return Run(started.run_id, self._transport, started.outcome)
 
 

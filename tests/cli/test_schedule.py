@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.command_line import Call, CallForJson
+
+from famulus.adapters.memory import MemoryBus
 
 pytestmark = pytest.mark.usefixtures("stored_runs")
 HOURLY = ("schedule", "create", "hourly", "greeting", "--cron", "0 * * * *")
@@ -119,3 +124,28 @@ def test_a_trigger_without_servers_says_how_to_get_them(call: Call, own_folder: 
 
     assert result.exit_code == 1
     assert "famulus dev" in result.stderr
+
+
+def test_a_trigger_names_who_asks_in_the_record_that_starts_the_run(
+    called_for_json: CallForJson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = MemoryBus()
+
+    @asynccontextmanager
+    async def open_here(*_: Any, **__: Any) -> AsyncIterator[MemoryBus]:
+        yield bus
+
+    monkeypatch.setattr("famulus.cli.schedule.open_bus", open_here)
+    monkeypatch.setattr("famulus.cli.schedule.reachable", lambda settings: settings)
+    monkeypatch.setattr("famulus.cli.schedule.user", lambda: "the user")
+    monkeypatch.setattr("famulus.cli.schedule.NOTICE_SECONDS", 0.0)
+    called_for_json(*HOURLY, "--json")
+
+    called_for_json("schedule", "trigger", "hourly", "--at", "2026-11-24T15:00:00Z", "--by", "ada", "--json")
+    called_for_json("schedule", "trigger", "hourly", "--at", "2026-11-24T16:00:00Z", "--json")
+
+    starts = [json.loads(record.value or b"") for records in bus.jobs for record in records]
+    assert {start["run_id"]: start["by"] for start in starts} == {
+        "hourly:2026-11-24T15:00:00Z": "ada",
+        "hourly:2026-11-24T16:00:00Z": "the user",
+    }

@@ -106,6 +106,17 @@ async def test_a_trigger_of_the_same_time_starts_one_run(famulus: Famulus) -> No
     assert (await run.view()).input == {"n": 1, "scheduled_at": "2026-11-24T15:00:00Z"}
 
 
+@pytest.mark.parametrize(("given", "told"), [({"by": "ada"}, "ada"), ({}, "client")])
+async def test_the_run_of_a_trigger_tells_who_asked(famulus: Famulus, given: dict[str, str], told: str) -> None:
+    await famulus.schedules.create("s", "chain", {"n": 1}, every="1d", paused=True)
+
+    run = await famulus.schedules.trigger("s", at=AT, **given)
+    await run.result(timeout=20)
+
+    first = await anext(run.events())
+    assert (first.type, first.data["by"]) == ("run.started", told)
+
+
 async def test_a_trigger_of_no_time_is_refused(famulus: Famulus) -> None:
     await famulus.schedules.create("s", "chain", every="1d")
 

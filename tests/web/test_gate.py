@@ -200,6 +200,18 @@ async def test_who_made_a_schedule_is_recorded_by_the_name_of_the_token(closed: 
     assert [(await each.json())["schedule"]["by"] for each in (created, paused)] == ["night-shift"] * 2
 
 
+async def test_who_triggers_a_schedule_is_recorded_in_the_run_by_the_name_of_the_token(closed: Site) -> None:
+    operator = bearer(await token(closed, name="night-shift"))
+    await closed.post("/api/v1/schedules", {"id": "s", "blueprint_id": "chain", "every": "1h"}, headers=operator)
+
+    body = {"at": "2026-11-24T15:00:00Z", "by": "the boss"}
+    response = await closed.post("/api/v1/schedules/s/trigger", body, headers=operator)
+
+    assert response.status == 201, await response.text()
+    started = (await events(closed, "s:2026-11-24T15:00:00Z", operator))[0]
+    assert (started["type"], started["by"]) == ("run.started", "night-shift")
+
+
 async def test_everything_that_somebody_changes_is_told_to_the_log(
     closed: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -246,12 +246,17 @@ class StartingBook(ScheduleBook):
         self.starter = starter
 
     async def trigger(
-        self, schedule_id: str, *, at: str | float | None = None, patience_seconds: float = START_SECONDS
+        self,
+        schedule_id: str,
+        *,
+        at: str | float | None = None,
+        by: str | None = None,
+        patience_seconds: float = START_SECONDS,
     ) -> Started:
         """Start its run of a time, by default of now: under the id that a tick of that time has, so safe to repeat.
 
-        Neither pause nor overlap are asked. Raises `ScheduleNotFoundError`, `InputError` for what is no time, and what
-        `RunStarter.start` raises.
+        The run tells who asked. Neither pause nor overlap are asked. Raises `ScheduleNotFoundError`, `InputError` for
+        what is no time, and what `RunStarter.start` raises.
         """
         schedule = decode_schedule(await self._stored(schedule_id))
         try:
@@ -263,6 +268,7 @@ class StartingBook(ScheduleBook):
             version=schedule.version,
             input=schedule.run_input(tick),
             run_id=schedule.run_id(tick),
+            by=by,
             patience_seconds=patience_seconds,
         )
 
