@@ -20,7 +20,7 @@ CONTEXT_SHOWN: Final = 50
 
 
 def status_text(status: str) -> Text:
-    return Text(status, style=STATUS_STYLES.get(status, ""))
+    return Text(status.replace("_", " "), style=STATUS_STYLES.get(status, ""))
 
 
 def headline(run: RunSummary) -> Text:

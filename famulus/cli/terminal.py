@@ -17,6 +17,7 @@ _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2
 
 STATUS_STYLES: Final[Mapping[str, str]] = {
     "pending": "dim",
+    "not_run": "dim",
     "scheduled": "cyan",
     "running": "blue",
     "retrying": "yellow",

@@ -1,7 +1,8 @@
 """Runs for those who look: lists, one run with its steps and context, its events. Reads rows; owns nothing.
 
 What is shown is derived as the owner derives it, from the blueprint and the visible rows, so a view cannot disagree
-with the run: steps that are due show as scheduled, nodes that were not reached as pending.
+with the run: steps that are due show as scheduled, nodes that were not reached as pending, or
+as not run once the run has ended.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from famulus.engine.seals import visible_events, visible_rows
 from famulus.engine.standing import ItemCounts, waiting_view
 from famulus.errors import RunNotFoundError
 from famulus.flow.state import RunState, StepState
-from famulus.flow.status import STEP_DUE, RunStatus, StepStatus
+from famulus.flow.status import RUN_ENDED, STEP_DUE, RunStatus, StepStatus
 from famulus.flow.tasks import task_of
 from famulus.flow.waiting import TimerKey, TimerKind
 from famulus.ids import NodeId, RunId, StepId
@@ -29,7 +30,9 @@ from famulus.ports import EventRow, Progress, ProgressBoard, RunBirth, RunHead, 
 
 SUBFLOW: Final = "subflow"
 PENDING: Final = "pending"
-"""Shown for a node that the run has not reached."""
+"""Shown for a node that the run has not reached yet."""
+NOT_RUN: Final = "not_run"
+"""Shown for a node that the run had not reached when it ended: a compensation, or what a cancelled run left out."""
 LIST_PAGE: Final = 200
 LOOKED_THROUGH: Final = 10_000
 """Of the newest runs, so many are looked through for those that a filter lets pass."""
@@ -56,7 +59,7 @@ class StepView:
     node_id: NodeId
     uses: str
     status: str
-    """A `StepStatus`, or `pending`."""
+    """A `StepStatus`, `pending` or `not_run`."""
     attempt: int
     output: Any
     """`ABSENT` unless the step has completed."""
@@ -260,8 +263,13 @@ def _step_view(run: RunState, node_id: NodeId, step: StepState | None, counts: I
         return _view_of(run, step, counts)
     step_id = run.step_id_of(node_id)
     unreached = StepState(step_id=step_id, node_id=node_id, status=StepStatus.SCHEDULED)
-    status = StepStatus.SCHEDULED.value if step_id in run.pending_joins else PENDING
-    return replace(_view_of(run, unreached, counts), status=status)
+    return replace(_view_of(run, unreached, counts), status=_status_unreached(run, step_id))
+
+
+def _status_unreached(run: RunState, step_id: StepId) -> str:
+    if run.status in RUN_ENDED:
+        return NOT_RUN
+    return StepStatus.SCHEDULED.value if step_id in run.pending_joins else PENDING
 
 
 def _view_of(run: RunState, step: StepState, counts: ItemCounts) -> StepView:

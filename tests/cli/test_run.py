@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from support.command_line import Call, CallForJson
 
+from famulus.cli.story import status_text
+
 STEERING = ("\x1b", "\x07", "\u202e", "\x9b")
+
+
+def test_a_step_that_an_ended_run_left_out_reads_not_run() -> None:
+    assert status_text("not_run").plain == "not run"
 
 
 @pytest.mark.usefixtures("stored_runs")

@@ -55,6 +55,17 @@ async def test_a_run_is_shown_with_steps_events_and_drawing(site: Site) -> None:
     assert "Cancel the run" not in text
 
 
+async def test_a_step_that_a_cancelled_run_left_out_is_shown_as_not_run(site: Site) -> None:
+    await site.start("waiting", "r1")
+    await site.post("/api/v1/runs/r1/cancel")
+    await site.world.ended("r1")
+
+    assert [step["status"] for step in (await site.json("/api/v1/runs/r1"))["steps"]] == ["cancelled", "not_run"]
+    text = assert_harmless(await site.page("/runs/r1")).text
+    assert "not run" in text
+    assert "pending" not in text
+
+
 async def test_nothing_of_a_hostile_blueprint_or_output_is_markup(site: Site) -> None:
     await site.start(NASTY_TEXT, "r1", input={NASTY_TEXT: NASTY})
     await site.world.ended("r1")

@@ -339,9 +339,28 @@ async def test_a_run_that_is_cancelled_right_after_its_start_is_cancelled() -> N
 
         view = await world.ended("r")
         assert (view.summary.status, view.summary.reason) == ("cancelled", "enough")
-        assert statuses(view) == {"a": "cancelled", "b": "pending"}
+        assert statuses(view) == {"a": "cancelled", "b": "not_run"}
         await eventually(lambda: not len(world.engines[0].steps.attempts))
         assert world.bus.dead_letters == []
+
+
+async def test_what_a_run_has_not_come_to_is_pending_and_once_it_has_ended_not_run() -> None:
+    document = blueprint("b", {"a": {"uses": "echo", "config": {"compensate": "undo"}}, "b": "hold", "undo": "echo"})
+    document["edges"] = [{"source": "a", "target": "b"}]
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await let_go.wait()
+
+    async with World({"echo": echo, "hold": hold}) as world:
+        await world.push(document)
+        await world.start("b", "r")
+        await asyncio.wait_for(held.wait(), 10)
+        assert statuses(await world.reader.show(RunId("r")))["undo"] == "pending"
+        let_go.set()
+
+        assert statuses(await world.ended("r")) == {"a": "completed", "b": "completed", "undo": "not_run"}
 
 
 async def test_cancelling_in_flight_stops_the_node_and_keeps_the_context() -> None:
