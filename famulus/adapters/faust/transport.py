@@ -13,6 +13,7 @@
 * Partitions whose buffers were full are resumed in the middle of a rebalance.
 * What is asked of a Kafka client that was closed, and its tasks would have to bring about, is waited for without end.
 * Tables cannot be written while the producer finds out anew where their changelogs are.
+* What could not be committed counts as committed.
 * A record that still runs can be committed when it is the first one after the committed offset, when nothing was
   committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
 
@@ -46,7 +47,7 @@ from famulus.errors import BusUnavailableError, SettingsError
 from famulus.faultpoints import K10, ON, reach
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 
     import faust
     from faust.types.tuples import Message
@@ -201,21 +202,20 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         client: Any = self._consumer
         if client is None:
             return False
-        self._bind_commits(client._coordinator)  # noqa: SLF001
+        self._bind_commits(client._coordinator, self.consumer.reckoned_in)  # noqa: SLF001
         return await super()._commit(offsets)
 
-    def _bind_commits(self, coordinator: Any) -> None:
-        """Let nothing be committed but in the generation of the group in which it was asked for.
+    def _bind_commits(self, coordinator: Any, generation: int) -> None:
+        """Let nothing be committed but in the generation of the group in which it was reckoned.
 
         The client tries again for as long as it takes, with the generation of the moment. One that was put out of its
         group has none, and brokers take such a commit while the group is empty. So a worker that has outlived its
         topic, or its broker, would commit the offsets of the old log for the new one, and records would be passed over.
         """
-        generation = coordinator.generation
         send = type(coordinator)._do_commit_offsets  # noqa: SLF001
 
         async def send_in_generation(assignment: Any, committed: Any) -> None:
-            if coordinator.generation != generation or generation < 0:
+            if coordinator.generation != generation:
                 raise CommitFailedError("the group has already rebalanced")
             try:
                 await send(coordinator, assignment, committed)
@@ -260,6 +260,8 @@ class TunedConsumer(driver.Consumer):
         """Of each partition: the end of its log, as the last fetch told."""
         self.found_ends: dict[TP, int] = {}
         """The same, as the first fetch told since the partition came to this worker."""
+        self.reckoned_in = 0
+        """The generation of the group in which it was reckoned what to commit, the last time."""
 
     def _new_consumer_thread(self) -> TunedConsumerThread:
         return TunedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -369,6 +371,29 @@ class TunedConsumer(driver.Consumer):
             else:
                 break
         return offset if offset > committed else None
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        self.reckoned_in = self.app.consumer_generation_id
+        return super()._filter_committable_offsets(tps)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002 - faust's signature
+        """Replaces lines 1042-1082, by which what could not be committed counts as committed.
+
+        So would what was committed before a rebalance and is answered after it: records that come again because of the
+        rebalance, and still run, would be committed past.
+        """
+        assigned = self.assignment()
+        mine = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not mine:
+            return False
+        await self.app.producer.flush()
+        if not await self._commit(mine):
+            return False
+        self.app.tables.on_commit(mine)
+        if self.reckoned_in == self.app.consumer_generation_id:
+            self._committed_offset.update(mine)
+        self.app.monitor.on_tp_commit(mine)
+        return True
 
     if ON:
 

@@ -126,6 +126,52 @@ async def test_what_is_committed_is_forgotten(new_log: Callable[..., Log]) -> No
     assert not log.consumer._gap[PARTITION]
 
 
+async def test_what_could_not_be_committed_is_committed_the_next_time(new_log: Callable[..., Log]) -> None:
+    log = new_log(committed=31)
+    await log.deliver(31, 32)
+    log.acknowledge([31, 32])
+
+    broker = Broker(log, answers=[False, True])
+    assert [await log.consumer.commit(), await log.consumer.commit(), await log.consumer.commit()] == [
+        False,
+        True,
+        False,
+    ]
+
+    assert broker.committed == [{PARTITION: 33}] * 2
+
+
+async def test_a_commit_that_is_answered_after_a_rebalance_hides_no_record_that_has_come_again(
+    new_log: Callable[..., Log],
+) -> None:
+    log = new_log(committed=31)
+    await log.deliver(31, 32)
+    log.acknowledge([31, 32])
+
+    Broker(log, answers=[True], generation_of_answer=1)
+    await log.consumer.commit()
+
+    assert log.consumer._committed_offset[PARTITION] == 31
+
+
+class Broker:
+    """Takes what a consumer commits, or not, in its generation of the moment or a later one."""
+
+    def __init__(self, log: Log, *, answers: list[bool], generation_of_answer: int = 0) -> None:
+        self.committed: list[dict[TP, int]] = []
+        self._app = log.consumer.app
+        self._answers = answers
+        self._generation = generation_of_answer
+        self._app.producer.flush = _nothing
+        log.consumer.assignment = lambda: {PARTITION}
+        log.consumer._commit = self._commit
+
+    async def _commit(self, offsets: dict[TP, int]) -> bool:
+        self.committed.append(offsets)
+        self._app.consumer_generation_id = self._generation
+        return self._answers.pop(0)
+
+
 async def test_a_record_delivered_a_second_time_without_a_seek_is_dropped(new_log: Callable[..., Log]) -> None:
     log = new_log(committed=None)
     await log.deliver(0, 1)

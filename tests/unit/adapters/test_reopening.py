@@ -147,9 +147,20 @@ async def test_a_commit_for_a_topic_that_is_gone_is_not_tried_again(consumer: An
     give(consumer._thread, Client(answers=True))
     await consumer._thread.start()
     coordinator: Any = Coordinator()
-    consumer._thread._bind_commits(coordinator)
+    consumer._thread._bind_commits(coordinator, coordinator.generation)
 
     with pytest.raises(CommitFailedError, match="already rebalanced"):  # by which Faust knows that it is nothing worse
+        await coordinator._do_commit_offsets(None, {JOBS: 7})
+
+
+async def test_what_was_reckoned_in_an_earlier_generation_is_not_committed(consumer: Any) -> None:
+    """Its offsets may be those of a log that is gone by now."""
+    give(consumer._thread, Client(answers=True))
+    await consumer._thread.start()
+    coordinator: Any = Coordinator()
+    consumer._thread._bind_commits(coordinator, coordinator.generation - 1)
+
+    with pytest.raises(CommitFailedError, match="already rebalanced"):
         await coordinator._do_commit_offsets(None, {JOBS: 7})
 
 
