@@ -326,6 +326,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         crash_budget=settings.crash_budget,
         quarantine_seconds=settings.quarantine_seconds,
         max_subflow_depth=settings.max_subflow_depth,
+        hook_token_seconds=settings.hook_token_seconds,
         steps_of_run=settings.max_steps,
         rounds_of_loop=settings.max_rounds,
         items_at_once=settings.items_at_once,

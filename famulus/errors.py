@@ -11,6 +11,7 @@
     │   ├── DeadLetterNotFoundError
     │   ├── LetterRefusedError     a dead letter that cannot be redriven; it is as it was
     │   ├── HookNotFoundError      a webhook token that no step waits for
+    │   ├── HookExpiredError       a webhook token whose time is over; its step waits on
     │   ├── RunConflictError       the same run id with another input or blueprint
     │   ├── CommandRefusedError    a run was asked for something that it cannot do; it is as it was
     │   │   └── RunEndedError      a command for a run that has ended
@@ -121,6 +122,13 @@ class HookNotFoundError(TerminalError):
 
     def __init__(self) -> None:
         super().__init__("no step waits for this token; each works once")
+
+
+class HookExpiredError(TerminalError):
+    """Whoever calls had the token, so may learn it: trying again helps no more."""
+
+    def __init__(self) -> None:
+        super().__init__("this token has expired; the step waits on, and can be resumed by an operator")
 
 
 class DeadLetterNotFoundError(TerminalError):

@@ -181,6 +181,11 @@ class Settings(BaseSettings):
     hook_secret: SecretStr | None = Field(
         None, description="makes the tokens of webhooks; unset: one that is made once and kept in the store"
     )
+    hook_token_seconds: float = Field(
+        604_800.0,
+        ge=0,
+        description="life of the token of a webhook with neither `tokenExpires` nor `timeout`; 0: while it waits",
+    )
     record_key: SecretStr | None = Field(
         None,
         description="signs records, and those without a signature are refused; several with commas: the first signs",

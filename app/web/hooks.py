@@ -28,7 +28,8 @@ class Hook(View):
     async def post(self, request: Any, token: str) -> Any:
         """202: the step goes on, with the body as its output.
 
-        404 for a token that is unknown or used, 403 without the signature that its step wants.
+        404 for a token that is unknown or used, 410 for one that has expired, 403 without the signature that its step
+        wants.
         """
         body = await _body(request)
         call = Call(payload=_payload(request, body), body=body, signature=request.headers.get(HEADER))

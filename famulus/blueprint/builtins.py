@@ -46,6 +46,8 @@ class WebhookParams:
     form: Mapping[str, Any] | None = None
     signed_by: str | None = None
     """Reference to the secret that calls are signed with; ``None``: the URL alone is enough."""
+    token_expires_ms: int | None = None
+    """From when the step begins to wait; 0: the token is good as long as it waits. ``None``: as the worker is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ def _webhook(reader: ParamReader) -> WebhookParams:
         timeout_action=reader.text("timeoutAction"),
         form=reader.form(),
         signed_by=reader.secret("signedBy"),
+        token_expires_ms=reader.duration("tokenExpires"),
     )
 
 

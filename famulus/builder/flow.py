@@ -138,10 +138,16 @@ class Flow:
         on_deadline: str | None = None,
         form: Mapping[str, Any] | None = None,
         signed_by: str | None = None,
+        token_expires: Duration | None = None,
         **words: Unpack[BuiltInWords],
     ) -> Flow:
-        """Wait for a call of a URL that works once, signed with a secret (``secret://name``); else as `wait`."""
-        params = wait_params(deadline=deadline, on_deadline=on_deadline, form=form, signed_by=signed_by)
+        """Wait for a call of a URL that works once, signed with a secret (``secret://name``); else as `wait`.
+
+        ``token_expires``: how long calls are let in; the step waits on after that.
+        """
+        params = wait_params(
+            deadline=deadline, on_deadline=on_deadline, form=form, signed_by=signed_by, token_expires=token_expires
+        )
         return self._built_in(id, "webhook", params, words)
 
     def loop(

@@ -26,8 +26,16 @@ def wait_params(
     on_deadline: str | None,
     form: Mapping[str, Any] | None,
     signed_by: str | None = None,
+    token_expires: Duration | None = None,
 ) -> dict[str, Any]:
-    return given(signal=signal, timeout=_duration(deadline), timeoutAction=on_deadline, form=form, signedBy=signed_by)
+    return given(
+        signal=signal,
+        timeout=_duration(deadline),
+        timeoutAction=on_deadline,
+        form=form,
+        signedBy=signed_by,
+        tokenExpires=_duration(token_expires),
+    )
 
 
 def map_params(

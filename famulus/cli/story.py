@@ -142,6 +142,8 @@ def _waits(step: StepView) -> str:
         words.append(f"{step.items['done']} of {step.items['count']} items done{failed}")
     if step.wake_at is not None:
         words.append(f"{'until' if waiting else 'again at'} {clock_text(step.wake_at)}")
+    if waiting.get("token_expires_at") is not None:
+        words.append(f"(its token is good until {clock_text(waiting['token_expires_at'])})")
     return ", ".join(words) if len(words) > 1 and step.items is not None else " ".join(words)
 
 

@@ -134,6 +134,9 @@ class EngineOptions:
     """Makes the tokens of webhooks; workers that share runs have to share it."""
     public_url: str = "http://127.0.0.1:6066"
     """Where the HTTP API is reached from outside."""
+    hook_token_seconds: float = 7 * 86_400.0
+    """The life of tokens whose webhooks say neither how long these are good nor how long they wait; 0: while they wait.
+    """
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     """What nodes may be given that is recorded nowhere."""
     signatures: Signatures | None = None
@@ -194,7 +197,7 @@ class Engine:
                 catalog=self.catalog,
                 bus=ports.bus,
                 hooks=ports.hooks,
-                tokens=HookTokens(options.hook_secret, options.public_url),
+                tokens=HookTokens(options.hook_secret, options.public_url, options.hook_token_seconds),
                 depth_of=self.children.depth_of,
                 max_subflow_depth=options.max_subflow_depth,
                 value_bytes=options.execution.value_bytes,

@@ -10,7 +10,7 @@ from famulus.blueprint.secret_names import secret_name
 from famulus.engine.builtins.tokens import digest_of_token
 from famulus.engine.loader import state_of
 from famulus.engine.seals import visible_rows
-from famulus.errors import CommandRefusedError, HookNotFoundError, InputError
+from famulus.errors import CommandRefusedError, HookExpiredError, HookNotFoundError, InputError
 from famulus.flow.status import StepStatus
 from famulus.flow.waiting import ForWebhook
 from famulus.security.calls import check_call
@@ -45,6 +45,8 @@ class _Wanted:
     """Empty if it has none."""
     secret: str | None
     """The name of the one that calls are signed with."""
+    until: float | None
+    """Calls are too late then; ``None``: never."""
 
 
 class Hooks:
@@ -69,8 +71,8 @@ class Hooks:
         """Let the step go on whose token this is, with the payload of the call as its output.
 
         Raises `HookNotFoundError` for a token that is unknown, used, or not waited for yet: nobody learns which. Raises
-        `AccessDeniedError` for a call that is not signed as the step wants it, and `InputError` for a payload that does
-        not fit its form; the token is as good as before.
+        `AccessDeniedError` for a call that is not signed as the step wants it, `HookExpiredError` for one that comes
+        too late, and `InputError` for a payload that does not fit the form of the step; all is as before then.
         """
         digest = digest_of_token(token)
         hook = await self._hooks.get(digest)
@@ -79,6 +81,8 @@ class Hooks:
             raise HookNotFoundError
         if wanted.secret is not None:
             check_call(self._secrets.value(wanted.secret), call.signature, call.body, now=self._now())
+        if wanted.until is not None and self._now() >= wanted.until:
+            raise HookExpiredError
         problems = check_form(wanted.form, call.payload) if wanted.form else []
         if problems:
             raise InputError(f"the body does not fit: {'; '.join(problems)}")
@@ -102,4 +106,4 @@ class Hooks:
         if not isinstance(waits, ForWebhook) or waits.token_digest != digest:
             return None
         signed_by = graph.node(step.node_id).params.get("signedBy")
-        return _Wanted(form=dict(waits.form or {}), secret=secret_name(signed_by))
+        return _Wanted(form=dict(waits.form or {}), secret=secret_name(signed_by), until=waits.token_expires_at)

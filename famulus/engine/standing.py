@@ -27,8 +27,8 @@ def waiting_view(step: StepState) -> dict[str, Any] | None:
             return {"kind": "timer"}
         case ForSignal(signal=signal, timeout_action=action, form=form):
             return {"kind": "signal", "signal": signal, "timeout_action": action, "form": form}
-        case ForWebhook(timeout_action=action, form=form):
-            return {"kind": "webhook", "timeout_action": action, "form": form}
+        case ForWebhook(timeout_action=action, form=form, token_expires_at=until):
+            return {"kind": "webhook", "timeout_action": action, "form": form, "token_expires_at": until}
         case ForChild(run_id=run_id, blueprint_id=blueprint_id):
             return {"kind": "child", "run_id": run_id, "blueprint_id": blueprint_id}
         case _:

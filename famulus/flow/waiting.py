@@ -53,6 +53,8 @@ class ForWebhook:
     """SHA-256 of the token, hexadecimal."""
     timeout_action: str | None = None
     form: Mapping[str, Any] | None = None
+    token_expires_at: float | None = None
+    """Calls that come then or later are refused, and the step waits on; ``None``: none is while it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

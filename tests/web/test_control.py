@@ -267,6 +267,59 @@ async def test_a_token_works_once_and_used_and_unknown_ones_look_the_same(site: 
     assert await used.json() == await unknown.json()
 
 
+async def token_expires_at(site: Site) -> float:
+    steps = (await site.json(f"{RUNS}/r1"))["steps"]
+    return float(next(step["waiting"]["token_expires_at"] for step in steps if step["step_id"] == "hook"))
+
+
+async def test_a_call_after_its_token_has_expired_is_told_so_and_the_step_waits_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = await hook_of(site)
+    expires_at = await token_expires_at(site)
+    monkeypatch.setattr("app.web.sources.Sources.now", lambda _: expires_at)
+
+    late = await site.client.post(hook, json="late")
+
+    told = (await late.json())["error"]
+    assert (late.status, told["type"]) == (410, "HookExpiredError")
+    assert "expired" in told["message"]
+    statuses = {step["step_id"]: step["status"] for step in (await site.json(f"{RUNS}/r1"))["steps"]}
+    assert statuses["hook"] == "waiting"
+    status, _ = await asked(site, "resume", {"step_id": "hook", "output": "by hand"})
+    assert status == 200
+    assert await output_of(site) == "by hand"
+
+
+async def test_a_call_just_before_its_token_expires_lets_the_step_go_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = await hook_of(site)
+    expires_at = await token_expires_at(site)
+    monkeypatch.setattr("app.web.sources.Sources.now", lambda _: expires_at - 0.001)
+
+    assert (await site.client.post(hook, json="in time")).status == 202
+    assert await output_of(site) == "in time"
+
+
+async def test_a_used_token_is_unknown_whether_or_not_it_would_have_expired(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = await hook_of(site)
+    expires_at = await token_expires_at(site)
+    await site.client.post(hook)
+    await output_of(site)
+    monkeypatch.setattr("app.web.sources.Sources.now", lambda _: expires_at)
+
+    assert (await site.client.post(hook)).status == 404
+
+
+async def test_the_page_of_a_run_tells_until_when_a_token_is_good(site: Site) -> None:
+    await hook_of(site)
+
+    assert "its token is good until" in await site.page("/runs/r1")
+
+
 async def test_of_many_calls_at_once_one_is_accepted(site: Site) -> None:
     hook = await hook_of(site)
 

@@ -24,6 +24,8 @@ class HookTokens:
     """The same in all workers of an installation."""
     public_url: str
     """Where the HTTP API is reached from outside."""
+    life_seconds: float = 0.0
+    """Of the token of a webhook that says neither how long that is good nor how long it waits; 0: while it waits."""
 
     def token_of(self, run_id: RunId, step_id: StepId) -> str:
         # A run id holds no slash, so no two steps have the same text.

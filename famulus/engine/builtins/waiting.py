@@ -33,9 +33,25 @@ async def await_webhook(call: BuiltInCall) -> Fact:
     params = call.params(WebhookParams)
     digest = digest_of_token(call.services.tokens.token_of(call.run.run_id, call.step.step_id))
     await call.services.hooks.put(Hook(digest=digest, run_id=call.run.run_id, step_id=call.step.step_id))
-    waiting_for = ForWebhook(token_digest=digest, timeout_action=params.timeout_action, form=params.form)
+    waiting_for = ForWebhook(
+        token_digest=digest,
+        timeout_action=params.timeout_action,
+        form=params.form,
+        token_expires_at=_token_expires_at(call, params),
+    )
     return call.suspended(waiting_for, wake_at=_deadline(call, params.timeout_ms))
 
 
 def _deadline(call: BuiltInCall, timeout_ms: float | None) -> float | None:
     return None if timeout_ms is None else call.started_at + timeout_ms / 1000
+
+
+def _token_expires_at(call: BuiltInCall, params: WebhookParams) -> float | None:
+    """Who says how long the step waits has said how long its token is good, so the life that is set ends none early."""
+    if params.token_expires_ms is not None:
+        life_seconds = params.token_expires_ms / 1000
+    elif params.timeout_ms is not None:
+        return None
+    else:
+        life_seconds = call.services.tokens.life_seconds
+    return call.started_at + life_seconds if life_seconds else None

@@ -178,14 +178,20 @@ def _waiting(run: RunState, step: StepState, since: float | None, around: Surrou
                 moves=(f"{tell} lets it go on", *_deadline(step, action)),
                 details={"signal": signal, "deadline": step.wake_at, "timeout_action": action},
             )
-        case ForWebhook(timeout_action=action):
+        case ForWebhook(timeout_action=action, token_expires_at=expires_at):
+            until: Words = () if expires_at is None else (" (good until ", expires_at, ")")
             return _about(
                 step,
                 "webhook",
                 ("it waits for a call of its webhook",),
                 since=since,
-                moves=(f"a call with its token, or `{_resume(run, step)}`, lets it go on", *_deadline(step, action)),
-                details={"deadline": step.wake_at, "timeout_action": action},
+                moves=(
+                    "a call with its token",
+                    *until,
+                    f", or `{_resume(run, step)}`, lets it go on",
+                    *_deadline(step, action),
+                ),
+                details={"deadline": step.wake_at, "timeout_action": action, "token_expires_at": expires_at},
             )
         case ForChild():
             return _child(step, waiting_for, since, around)

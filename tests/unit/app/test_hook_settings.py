@@ -21,5 +21,10 @@ def test_a_secret_that_can_be_guessed_is_refused_and_not_shown() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+def test_a_token_cannot_expire_before_its_step_waits() -> None:
+    with pytest.raises(SettingsError, match="FAMULUS_HOOK_TOKEN_SECONDS"):
+        Settings.load(hook_token_seconds=-1)
+
+
 def test_an_empty_secret_is_none() -> None:
     assert Settings.load(hook_secret="").hook_secret is None

@@ -50,6 +50,8 @@ def node(uses: str, /, **params: Any) -> Node:
             node("webhook", timeout=5, timeoutAction="late", form=FORM),
             WebhookParams(timeout_ms=5, timeout_action="late", form=FORM),
         ),
+        (node("webhook", tokenExpires="2h"), WebhookParams(token_expires_ms=7_200_000)),
+        (node("webhook", tokenExpires=0), WebhookParams(token_expires_ms=0)),
         (
             node("batch-scatter", workerUsesKey="w", gatherNodeId="g", outputKey=3),
             ScatterParams(worker_uses="w", gather=NodeId("g")),
@@ -100,6 +102,7 @@ def test_params_are_read(given: Node, expected: Params) -> None:
         (node("wait", form=[]), "form", "is a list, expected an object, a JSON Schema"),
         (node("webhook", form={"type": "objekt"}), "form", "is no JSON Schema: type: 'objekt'"),
         (node("webhook", timeout={}), "timeout", "is an object, expected milliseconds"),
+        (node("webhook", tokenExpires="soon"), "tokenExpires", "is 'soon', expected milliseconds"),
         (node("loop-controller"), "condition", "is missing, expected what has to hold for another round"),
         (node("loop-controller", condition=True), "condition", "is true, expected what has to hold"),
         (node("loop-controller", condition="cel:1 +"), "condition", "cannot be used: "),
@@ -159,7 +162,7 @@ def test_the_condition_of_a_loop_is_compiled_in_the_language_of_the_blueprint(te
 
 names = st.sampled_from(
     [
-        *("duration", "until", "signal", "timeout", "timeoutAction", "form", "condition", "maxRounds"),
+        *("duration", "until", "signal", "timeout", "timeoutAction", "form", "tokenExpires", "condition", "maxRounds"),
         *("workerUsesKey", "gatherNodeId", "chunkSize", "outputKey", "uses", "blueprintId", "version", "params"),
         *("maxConcurrency", "toleratedFailures", "spread", "inputs", "outputs", "runId"),
     ]

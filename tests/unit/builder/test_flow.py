@@ -245,7 +245,7 @@ def test_built_in_nodes_are_links_of_a_chain_with_words_of_their_own() -> None:
         .sleep("nap", "10s")
         .sleep("until", until=datetime(2026, 7, 1, 12, tzinfo=UTC))
         .wait("ask", signal="answer", deadline=timedelta(days=1), on_deadline="late", form=form)
-        .webhook("call", deadline=1.5, action="yes", retries=1)
+        .webhook("call", deadline=1.5, token_expires="1d", action="yes", retries=1)
         .scatter("split", uses="resize", gather="all", chunk=10, inputs="images")
         .gather("all", output_key="thumbs")
         .map("each", uses="resize", params={"size": 1}, max_concurrency=4, tolerated_failures="10%", spread=True)
@@ -258,7 +258,7 @@ def test_built_in_nodes_are_links_of_a_chain_with_words_of_their_own() -> None:
         "nap": ("sleep", {"duration": "10s"}),
         "until": ("sleep", {"until": "2026-07-01T12:00:00+00:00"}),
         "ask": ("wait", {"signal": "answer", "timeout": 86_400_000, "timeoutAction": "late", "form": form}),
-        "call": ("webhook", {"timeout": 1500}),
+        "call": ("webhook", {"timeout": 1500, "tokenExpires": "1d"}),
         "split": ("batch-scatter", {"workerUsesKey": "resize", "gatherNodeId": "all", "chunkSize": 10}),
         "all": ("batch-gather", {"gatherNodeId": "all", "outputKey": "thumbs"}),
         "each": (

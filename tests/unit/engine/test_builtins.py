@@ -238,6 +238,41 @@ async def test_the_url_of_a_webhook_is_known_before_it_waits() -> None:
     assert (hook.run_id, hook.step_id) == ("r1", "ask")
 
 
+@pytest.mark.parametrize(
+    ("params", "life"),
+    [
+        ({}, 100.0),
+        ({"tokenExpires": "1h"}, 3600.0),
+        ({"tokenExpires": "1h", "timeout": "1d"}, 3600.0),
+        ({"tokenExpires": 0}, None),
+        ({"timeout": "1d"}, None),
+    ],
+    ids=str,
+)
+async def test_a_token_expires_by_its_own_param_or_as_set_where_nothing_says_how_long_it_waits(
+    params: dict[str, Any], life: float | None
+) -> None:
+    async with World({}, hook_token_seconds=100.0) as world:
+        await world.push(blueprint("hook", {"ask": {"uses": "webhook", "params": params}}))
+        await world.start("hook", "r1")
+        await reached(world, "r1", ask="waiting")
+        step = (await world.reader.show(RunId("r1"))).steps[0]
+
+    assert step.waiting is not None
+    assert step.started_at is not None
+    assert step.waiting["token_expires_at"] == (None if life is None else step.started_at + life)
+
+
+async def test_a_token_is_good_as_long_as_its_step_waits_where_no_life_is_set() -> None:
+    async with World({}, hook_token_seconds=0.0) as world:
+        await world.push(blueprint("hook", {"ask": "webhook"}))
+        await world.start("hook", "r1")
+        await reached(world, "r1", ask="waiting")
+        step = (await world.reader.show(RunId("r1"))).steps[0]
+
+    assert step.waiting == {"kind": "webhook", "timeout_action": None, "form": None, "token_expires_at": None}
+
+
 async def test_a_url_of_what_is_no_webhook_is_refused() -> None:
     async def mail(ctx: NodeContext) -> str:
         return ctx.webhook_url("mail")

@@ -304,6 +304,17 @@ def test_a_webhook_waits_for_its_call() -> None:
 
     assert text.startswith("it waits for a call of its webhook")
     assert "without that it fails at @50" in text
+    assert "good until" not in text
+
+
+def test_a_webhook_tells_until_when_its_token_is_good() -> None:
+    heart = Heart(graph_of({"hook": "webhook"})).start()
+    suspended(heart, "hook", ForWebhook(token_digest="0" * 64, token_expires_at=40.0), wake_at=50.0)
+
+    text = sentence(told(heart), "hook")
+
+    assert "a call with its token (good until @40), or `" in text
+    assert "without that it fails at @50" in text
 
 
 def test_a_subflow_names_its_run_and_how_that_stands() -> None:
