@@ -49,7 +49,8 @@ def come_to_gather(on: Deciding, batch: BatchProgress) -> None:
     fired = {on.graph.route(index).target for index in known.fired}
     otherwise = Arrival.FAILED if batch.too_many_failed else Arrival.DEAD
     reached = frozenset((gather,)) if gather in fired and not batch.too_many_failed else frozenset()
-    on.settle([Way(batch.node_id, otherwise, reached, (gather,) if gather in on.graph.nodes else ())])
+    waits = gather in on.graph.nodes and batch.node_id in on.graph.scatters_of(gather)
+    on.settle([Way(batch.node_id, otherwise, reached, (gather,) if waits else ())])
 
 
 def result_of(on: Deciding, known: StepState, batch: BatchProgress) -> f.StepSucceeded | f.StepFailed:

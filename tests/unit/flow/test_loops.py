@@ -444,3 +444,17 @@ def test_a_node_of_the_body_hears_of_every_edge_by_which_its_controller_began_th
     run.succeed("work[1]")
 
     assert run.heart.due == {"side[1]"}
+
+
+@SEEDS
+def test_a_controller_that_a_scatter_names_as_its_gather_waits_for_its_edges_alone(seed: int) -> None:
+    scatter = {"uses": "batch-scatter", "inputs": "few", "params": {"workerUsesKey": "nothing", "gatherNodeId": "loop"}}
+    run = play(
+        *while_loop({"work": "count", "scatter": scatter}, ("loop", "work", {"action": "continue"}), ("work", "loop")),
+        functions={"nothing": nothing, "count": Counter(rounds=1)},
+        initial={"more": True, "few": []},
+        seed=seed,
+    )
+
+    assert run.run.status == "completed"
+    assert run.counts == {"before": 1, "scatter": 1, "loop": 2, "work": 1, "after": 1}
