@@ -17,7 +17,7 @@ from famulus.conformance import close, run_case
 SAMPLE = {name: case for name, case in CASES.items() if case.everywhere}
 STACKS = [pytest.param("embedded", marks=pytest.mark.embedded), pytest.param("real", marks=pytest.mark.real)]
 AT_ONCE = 8
-RANDOM_BLUEPRINTS = 60
+RANDOM_BLUEPRINTS = 30
 RESUMES = 40
 """More than any of them waits."""
 

@@ -51,7 +51,7 @@ def proxy_of(rig: Rig, server: str) -> Proxy:
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(name, marks=[pytest.mark.long] if name in {"refused", "stalled"} else []) for name in FAULTS],
+    [pytest.param(name, marks=[pytest.mark.long] if name != "reset" else []) for name in FAULTS],
 )
 async def test_connections_that_break_lose_no_run(rig: Rig, server: str, fault: str) -> None:
     run_ids = await rig.half_way()
@@ -152,7 +152,7 @@ async def test_a_write_that_times_out_is_recorded_once(rig: Rig, moment: str) ->
     assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS), "an outcome that could not be stored is stored again"
 
 
-@pytest.mark.parametrize("moment", ["before it applies", "after it applies"])
+@pytest.mark.parametrize("moment", ["before it applies", pytest.param("after it applies", marks=pytest.mark.long)])
 async def test_a_worker_that_never_hears_of_its_epoch_takes_the_next_one(rig: Rig, moment: str) -> None:
     """The only lightweight transaction: its time-out says nothing, so the next number is taken."""
     assert rig.cassandra is not None

@@ -1,7 +1,7 @@
 """A worker may die at any crash point, whatever is under way: the next one brings every run to its right end.
 
 Real workers, real kills: the story is told in `support.crash_points`. On the embedded stack every point is tried with
-every third shape, and with all of them when there is time (`make faults`); on the real one every point and every shape
+every fifth shape, and with all of them when there is time (`make faults`); on the real one every point and every shape
 once.
 """
 
@@ -16,7 +16,7 @@ import pytest
 from support.crash_points import (
     BLUEPRINTS,
     EVERY_CELL,
-    EVERY_THIRD_CELL,
+    EVERY_FIFTH_CELL,
     ONE_OF_EACH_POINT,
     Aftermath,
     Cell,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CELLS = EVERY_CELL if os.environ.get("FAMULUS_TEST_LONG_FAULTS") else EVERY_THIRD_CELL
+CELLS = EVERY_CELL if os.environ.get("FAMULUS_TEST_LONG_FAULTS") else EVERY_FIFTH_CELL
 SIDE_BY_SIDE = 3
 """Chains of deaths at the same time: a worker that starts takes a core, one that waits for its group takes none."""
 

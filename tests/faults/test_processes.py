@@ -94,6 +94,7 @@ async def test_a_worker_whose_clock_is_an_hour_off_loses_nothing(own_rig: Rig, s
     await own_rig.recovers(run_ids)
 
 
+@pytest.mark.long
 async def test_a_worker_whose_clock_jumps_to_and_fro_loses_nothing(own_rig: Rig, tmp_path: Path) -> None:
     offset = tmp_path / "offset"
     offset.write_text("+0")
@@ -142,7 +143,13 @@ async def gated(rig: Rig) -> list[str]:
     return run_ids
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT)])
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (signal.SIGTERM,),
+        *(pytest.param(given, marks=pytest.mark.long) for given in [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT)]),
+    ],
+)
 async def test_a_worker_that_is_told_to_end_ends_in_time_and_leaves_the_rest_to_the_next(
     own_rig: Rig, signals: tuple[signal.Signals, ...]
 ) -> None:
@@ -190,6 +197,7 @@ def open_files(worker: Worker) -> int:
 
 
 @pytest.mark.embedded
+@pytest.mark.long
 async def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room(
     embedded_servers: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -59,7 +59,9 @@ def run_cql(environment: dict[str, str], *statements: str) -> list[tuple[object,
     return [tuple(row) for row in rows]
 
 
-async def test_topics_and_tables_are_still_there_after_down_and_up(stack: RealStack, create_topic: CreateTopic) -> None:
+async def test_down_leaves_no_process_and_topics_and_tables_are_there_after_the_next_up(
+    stack: RealStack, create_topic: CreateTopic
+) -> None:
     environment = stack.environment()
     await create_topic(environment["KAFKA_BROKERS"], "kept")
     await produce(environment, "kept", b"record")
@@ -70,21 +72,15 @@ async def test_topics_and_tables_are_still_there_after_down_and_up(stack: RealSt
         "INSERT INTO kept.rows (id, text) VALUES (1, 'row') IF NOT EXISTS",
     )
 
-    stack.down()
-
-    assert stack.up() == environment
-    assert await consume(environment, "kept") == b"record"
-    assert run_cql(environment, "SELECT id, text FROM kept.rows") == [(1, "row")]
-
-
-def test_down_leaves_no_process(stack: RealStack) -> None:
     pids = [server.pid for server in stack.status()]
 
     assert stack.down() == ["kafka", "cassandra", "valkey"]
 
     assert None not in pids
     assert [look_at(pid) for pid in pids if pid] == [None, None, None]
-    stack.up()
+    assert stack.up() == environment
+    assert await consume(environment, "kept") == b"record"
+    assert run_cql(environment, "SELECT id, text FROM kept.rows") == [(1, "row")]
 
 
 async def test_killed_servers_are_replaced_by_the_next_up(stack: RealStack, create_topic: CreateTopic) -> None:

@@ -145,8 +145,8 @@ def with_children(runs: Iterable[tuple[str, Shape]]) -> dict[str, Shape]:
 
 BLUEPRINTS: Final = tuple(shape.document for shape in SHAPES.values())
 EVERY_CELL: Final = tuple(Cell(point, shape) for point in POINTS for shape in CRASHED)
-EVERY_THIRD_CELL: Final = EVERY_CELL[::3]
-"""Also every point with two shapes or more, and every shape with three points or more."""
+EVERY_FIFTH_CELL: Final = EVERY_CELL[::5]
+"""Also every point with one shape or two, and every shape with two points or more."""
 ONE_OF_EACH_POINT: Final = tuple(Cell(point, CRASHED[3 * index % len(CRASHED)]) for index, point in enumerate(POINTS))
 """Also every shape, at least once. For servers that take long to notice who is gone."""
 
