@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -17,7 +19,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.audited import assert_well
-from support.servers import settings_of
+from support.servers import foreign_environment, settings_of
 from support.workers import Worker
 from support.world import blueprint, eventually
 
@@ -35,6 +37,7 @@ PARTITIONS: Final = 6
 BRANCHES: Final = tuple(f"b{number}" for number in range(10))
 FAN_STEPS: Final = ("begin", *BRANCHES, "join")
 END_SECONDS: Final = 90.0
+COMMAND_SECONDS: Final = 120.0
 LARGE_RECORDS: Final = 4 * 1024 * 1024
 
 BLUEPRINTS: Final[tuple[Mapping[str, Any], ...]] = (
@@ -144,6 +147,20 @@ class Installation:
 
     def open_gate(self, name: str = "gate") -> None:
         (self.folder / name).touch()
+
+    async def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What `famulus` with these words says and returns, as a process in the folder of the installation."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "famulus.cli", *words],
+            cwd=self.folder,
+            env={**foreign_environment(), **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
 
     # -- records -----------------------------------------------------------------------------------------------------
 
