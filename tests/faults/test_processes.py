@@ -35,8 +35,8 @@ NAPS = blueprint(
     ("b", "c"),
 )
 LIBFAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
-EARLIER_VERSION = "b0467b1"
-"""The commit before fault tolerance was worked on: workers of it know fewer tables and fewer records."""
+EARLIER_VERSION = "b362c16"
+"""The first commit with the tables of the first release; workers of it know fewer tables and fewer records."""
 
 
 # -- row 13: SIGSTOP and SIGCONT under load ----------------------------------------------------------------------------
