@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCKED_SECONDS = 12
-"""Six sessions of the embedded stack."""
+"""Six sessions of the embedded stack, two of the real one."""
 NODES = {"FAMULUS_NODES": "support.counted_nodes,support.heavy_nodes", "FAMULUS_LOOP_ALARM_SECONDS": "1"}
 BLUEPRINTS = (
     blueprint(
@@ -30,8 +30,8 @@ BLUEPRINTS = (
 
 
 @pytest.fixture
-async def installation(embedded_servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
-    installation = Installation(embedded_servers, tmp_path, blueprints=BLUEPRINTS)
+async def installation(servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
+    installation = Installation(servers, tmp_path, blueprints=BLUEPRINTS)
     await installation.prepare()
     yield installation
     installation.close()
@@ -44,7 +44,6 @@ async def recorded_once(auditor: Auditor, run_id: str) -> None:
     assert set(completed.values()) == {1}
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_a_worker_alone_outlives_its_blocked_loop_and_tells_which_step_blocks_it(
     installation: Installation,
@@ -68,7 +67,6 @@ async def test_a_worker_alone_outlives_its_blocked_loop_and_tells_which_step_blo
     assert [call.step_id for call in installation.executions()] == ["block", "after"]  # nobody took it over
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_a_run_that_moves_from_a_worker_with_a_blocked_loop_is_recorded_once(installation: Installation) -> None:
     """When partitions are shared out anew the blocked worker does not answer: it is put out, and wakes up a zombie."""
@@ -91,7 +89,6 @@ async def test_a_run_that_moves_from_a_worker_with_a_blocked_loop_is_recorded_on
     assert (blocked.exit_code, other.exit_code) == (None, None)
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_a_worker_whose_loop_stays_blocked_ends_for_its_supervisor(installation: Installation) -> None:
     (worker,) = await installation.start_workers(1, **NODES, FAMULUS_LOOP_DEAD_SECONDS="4")

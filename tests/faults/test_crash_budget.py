@@ -36,8 +36,8 @@ BLUEPRINTS = (
 
 
 @pytest.fixture
-async def installation(embedded_servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
-    installation = Installation(embedded_servers, tmp_path, blueprints=BLUEPRINTS)
+async def installation(servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
+    installation = Installation(servers, tmp_path, blueprints=BLUEPRINTS)
     await installation.prepare()
     yield installation
     installation.close()
@@ -71,7 +71,6 @@ async def status_of(auditor: Auditor, run_id: str) -> str:
     return next((step.status for step in view.steps if step.node_id == "deadly"), "")
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 @pytest.mark.parametrize("deadly", ["exit", "segfault"])
 async def test_a_step_that_ends_its_process_is_parked_and_everything_else_completes(
@@ -101,7 +100,6 @@ async def test_a_step_that_ends_its_process_is_parked_and_everything_else_comple
         await auditor.all_agrees()
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_a_parked_step_goes_on_when_its_code_is_mended_and_it_is_tried_again(installation: Installation) -> None:
     async with supervised(installation), installation.records() as auditor:
@@ -122,7 +120,6 @@ async def test_a_parked_step_goes_on_when_its_code_is_mended_and_it_is_tried_aga
         await auditor.all_agrees()
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_an_item_that_ends_its_process_is_parked_the_others_complete_and_explain_names_it(
     installation: Installation,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import urllib.error
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +17,12 @@ from support.installation import Installation
 from support.workers import Worker
 from support.world import eventually
 
+from famulus.stacks.kafka import kafka
 from famulus.stacks.ports import free_port
 from famulus.stacks.tansu import tansu
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
     from famulus.stacks.server import Server
@@ -28,18 +31,47 @@ WATCHFUL = {"FAMULUS_WATCH_SECONDS": "1", "FAMULUS_WATCH_PATIENCE_SECONDS": "12"
 RECOVERY_SECONDS = 120.0
 
 
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[Server]:
-    """A broker that a test may kill; it forgets everything."""
-    server = tansu(tmp_path / "tansu", free_port())
-    server.up(lambda _: None)
-    yield server
-    server.down()
+@dataclass(frozen=True)
+class OwnBroker:
+    """A broker that a test may kill."""
+
+    server: Server
+    data: Path | None = None
+    """What it would remember; nothing of the embedded one."""
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+    def kill(self) -> None:
+        self.server.process.stop(grace_seconds=0)
+
+    def forget(self) -> None:
+        """While it is down."""
+        if self.data is not None:
+            shutil.rmtree(self.data)
+
+    async def up(self) -> None:
+        await asyncio.to_thread(self.server.up, lambda _: None)
 
 
 @pytest.fixture
-async def installation(own_broker: Server, tmp_path: Path) -> AsyncIterator[Installation]:
-    installation = Installation({"KAFKA_BROKERS": own_broker.address, "FAMULUS_EMBEDDED": "true"}, tmp_path)
+def own_broker(servers: Mapping[str, str], tmp_path: Path) -> Iterator[OwnBroker]:
+    if "FAMULUS_EMBEDDED" in servers:
+        broker = OwnBroker(tansu(tmp_path / "tansu", free_port()))
+    else:
+        folder = tmp_path / "kafka"
+        broker = OwnBroker(kafka(folder, free_port(), controller_port=free_port()), folder / "data")
+    broker.server.up(lambda _: None)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+async def installation(
+    servers: Mapping[str, str], own_broker: OwnBroker, tmp_path: Path
+) -> AsyncIterator[Installation]:
+    installation = Installation({**servers, "KAFKA_BROKERS": own_broker.address}, tmp_path)
     await installation.prepare()
     yield installation
     installation.close()
@@ -82,17 +114,17 @@ async def runs_end(installation: Installation, *, within: float = RECOVERY_SECON
             return
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_after_a_broker_that_has_forgotten_everything_runs_go_on_by_themselves(
-    installation: Installation, own_broker: Server
+    installation: Installation, own_broker: OwnBroker
 ) -> None:
     async with supervised(installation):
         gated = await installation.start_runs(5, "gated")
         await installation.executed(10)
 
-        own_broker.process.stop(grace_seconds=0)
-        await asyncio.to_thread(own_broker.up, lambda _: None)
+        own_broker.kill()
+        own_broker.forget()
+        await own_broker.up()
         installation.open_gate()
 
         async with installation.records() as auditor:
@@ -101,10 +133,9 @@ async def test_after_a_broker_that_has_forgotten_everything_runs_go_on_by_themse
         await runs_end(installation)
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_a_topic_that_is_deleted_is_told_and_made_anew_and_runs_go_on(
-    installation: Installation, own_broker: Server
+    installation: Installation, own_broker: OwnBroker
 ) -> None:
     async with supervised(installation) as workers:
         await runs_end(installation)
@@ -117,15 +148,14 @@ async def test_a_topic_that_is_deleted_is_told_and_made_anew_and_runs_go_on(
         await runs_end(installation)
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 @pytest.mark.long
 async def test_a_broker_that_is_away_is_a_reason_not_to_be_ready_and_none_to_end(
-    installation: Installation, own_broker: Server
+    installation: Installation, own_broker: OwnBroker
 ) -> None:
     (worker,) = await installation.start_workers(1, **WATCHFUL)
 
-    own_broker.process.stop(grace_seconds=0)
+    own_broker.kill()
 
     def is_unready_for_it() -> bool:
         try:
@@ -137,12 +167,13 @@ async def test_a_broker_that_is_away_is_a_reason_not_to_be_ready_and_none_to_end
     await eventually(is_unready_for_it, within=20, every=0.2)
     assert json.loads(worker.page("/health/live")) == {"status": "live"}
     assert worker.exit_code is None
-    await asyncio.to_thread(own_broker.up, lambda _: None)
+    await own_broker.up()
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
+@pytest.mark.parametrize("servers", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True)
 async def test_a_store_that_is_locked_for_a_while_ends_no_worker(installation: Installation) -> None:
+    """SQLite's own; a Cassandra that stands still is in `test_servers.py`."""
     (worker,) = await installation.start_workers(1, **WATCHFUL)
     await runs_end(installation)
     lock = sqlite3.connect(installation.folder / "famulus.db", isolation_level=None)

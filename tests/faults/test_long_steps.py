@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support.installation import Installation
+from support.installation import PARTITIONS, Installation
 from support.world import blueprint, eventually
 
+from famulus.adapters.memory.murmur2 import partition_for
 from famulus.ids import RunId
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ BLUEPRINTS = (
 
 
 @pytest.fixture
-async def installation(embedded_servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
-    installation = Installation(embedded_servers, tmp_path, blueprints=BLUEPRINTS)
+async def installation(servers: Mapping[str, str], tmp_path: Path) -> AsyncIterator[Installation]:
+    installation = Installation(servers, tmp_path, blueprints=BLUEPRINTS)
     await installation.prepare()
     yield installation
     installation.close()
@@ -38,7 +40,6 @@ def starts_of(installation: Installation, run_id: str) -> list[int]:
     return [call.pid for call in installation.executions() if (call.run_id, call.step_id) == (run_id, "long")]
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_another_worker_takes_a_long_step_over_only_when_the_first_one_is_gone(
     installation: Installation,
@@ -67,7 +68,6 @@ async def test_another_worker_takes_a_long_step_over_only_when_the_first_one_is_
         await auditor.all_agrees()
 
 
-@pytest.mark.embedded
 @pytest.mark.slow
 async def test_a_long_step_whose_partition_comes_back_is_not_started_anew(installation: Installation) -> None:
     (first,) = await installation.start_workers(1, **OPTIONS)
@@ -75,10 +75,13 @@ async def test_a_long_step_whose_partition_comes_back_is_not_started_anew(instal
     await eventually(lambda: len(installation.executions()) == len(run_ids), within=20, every=0.1)
 
     (second,) = await installation.start_workers(1, **OPTIONS)  # takes some partitions, with their steps
-    await eventually(lambda: second.pid in {call.pid for call in installation.executions()}, within=30, every=0.1)
-    stayed = [run_id for run_id in run_ids if starts_of(installation, run_id) == [first.pid]]
+    taken = json.loads(second.page("/health/ready"))["partitions"]
+    moved = [run_id for run_id in run_ids if partition_for(run_id.encode(), PARTITIONS) in taken]
+    stayed = [run_id for run_id in run_ids if run_id not in moved]
+    await eventually(
+        lambda: all(starts_of(installation, run_id)[-1] == second.pid for run_id in moved), within=30, every=0.1
+    )
     second.kill()  # and its partitions come back
-    moved = [run_id for run_id in run_ids if run_id not in stayed]
     await eventually(
         lambda: all(starts_of(installation, run_id)[-1] == first.pid for run_id in moved), within=40, every=0.1
     )
