@@ -36,7 +36,7 @@ NAPS = blueprint(
 )
 LIBFAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 EARLIER_VERSION = "b362c16"
-"""The first commit with the tables of the first release; workers of it know fewer tables and fewer records."""
+"""The first commit whose tables have the keys of now: workers of an older one cannot open them."""
 
 
 # -- row 13: SIGSTOP and SIGCONT under load ----------------------------------------------------------------------------
