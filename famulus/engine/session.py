@@ -319,6 +319,8 @@ class Session:
             if batch.has_rows:
                 await self._commit(batch)
                 # A crash here: the rows say what is due, and whoever loads the run next sets it going.
+            else:
+                self._check()
             self._note_durable(batch)
             for stop in batch.stop_steps:
                 self.services.owner.stop_step(self.run_id, stop.step_id)

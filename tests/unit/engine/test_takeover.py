@@ -237,3 +237,51 @@ def _hold_outcomes(engine: Engine, held: HeldCommits) -> None:
         return fact
 
     engine.executor.attempt = attempt  # type: ignore[method-assign]
+
+
+class HeldJoins:
+    """Redis between a worker and its counts: what is counted while it is held is answered later."""
+
+    def __init__(self, joins: Any) -> None:
+        self._joins = joins
+        self.free = asyncio.Event()
+        self.waiting = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._joins, name)
+
+    async def arrive(self, *arguments: Any) -> Any:
+        self.waiting += 1
+        await self.free.wait()
+        return await self._joins.arrive(*arguments)
+
+
+async def test_a_session_that_is_over_takes_no_alarm_away_from_the_next_one() -> None:
+    """It waits for a count while its worker loses the run and gets it again, and has more to write then."""
+    gate = asyncio.Event()
+    world = World({"one": _one, "gated": gate.wait, "fails_once": _fails_first})
+    held = world.joins = HeldJoins(world.joins)
+    again = {"uses": "fails_once", "config": {"maxRetries": 2, "retryDelay": 300}}
+    nodes = {"a": "one", "b": "one", "join": "one", "last": "gated", "again": again}
+    async with world:
+        engine = world.engines[0]
+        await world.push(blueprint("b", nodes, ("a", "join"), ("b", "join")))
+        await world.start("b", "r")
+        await eventually(lambda: held.waiting == 1 and len(engine.alarms) == 1)
+        over = engine.runs.live(RunId("r"))
+        assert over is not None
+        gate.set()
+        await eventually(lambda: len(over._inbox) == 1)
+
+        engine.revoked()
+        engine.assigned(range(4))
+        await eventually(lambda: engine.runs.live(RunId("r")) is not None and len(engine.alarms) == 1)
+        held.free.set()
+        view = await world.ended("r")
+
+    assert view.summary.status == "completed"
+
+
+async def _fails_first(ctx: NodeContext) -> None:
+    if ctx.attempt == 1:
+        raise ValueError("the first time")
