@@ -169,9 +169,11 @@ class Runs:
             try:
                 yield session
             finally:
-                self._sessions.pop(run_id, None)
-                if session.run.status in RUN_ENDED and not session.closed:
-                    self._remember_ended(run_id)
+                # It may have ended again by what the command led to, and be writing that: then `ended` hears of it.
+                if not (session.run.status in RUN_ENDED and session.is_writing):
+                    self._sessions.pop(run_id, None)
+                    if session.run.status in RUN_ENDED and not session.closed:
+                        self._remember_ended(run_id)
             if session.run.status not in RUN_ENDED:
                 session.close()
                 await session.written()

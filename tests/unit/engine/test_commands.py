@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.held import HeldCommits
 from support.world import World, blueprint, eventually, outputs, statuses
 
 from famulus.blueprint.values import ABSENT
@@ -19,6 +20,7 @@ from famulus.engine.records import Fork, Start, TimerDueRecord, parse_job
 from famulus.errors import BadRecordError
 from famulus.ids import RunId
 from famulus.nodes import NodeContext, ThreadContext
+from famulus.ports import Commit
 
 FORM = {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "number"}}}
 APPROVAL = blueprint(
@@ -356,6 +358,40 @@ async def test_a_failed_run_is_retried(step_id: str | None) -> None:
         view = await world.until(b="completed")
         assert outputs(view)["b"] == "done"
         assert (await world.ended("r")).summary.status == "completed"
+
+
+class HeldEnds(HeldCommits):
+    """Lets the end of a run wait, once it is asked for."""
+
+    is_asked = False
+
+    async def commit(self, commit: Commit) -> None:
+        if self.is_asked and commit.head.status == "failed":
+            self.free.clear()
+        await super().commit(commit)
+
+
+async def test_a_command_waits_for_the_end_that_the_one_before_it_has_led_to() -> None:
+    """Of one owner, two sessions that write the same run would record different things at the same place."""
+    world = Controlled()
+    held = world.store = HeldEnds(world.store)
+    world.options["announce_seconds"] = 0.0
+    async with world:
+        await world.starts(blueprint("b", {"a": {"uses": "map", "inputs": "n", "params": {"uses": "echo"}}}), {"n": 1})
+        await world.ended("r")
+        await eventually(lambda: not world.handling)
+        held.is_asked = True
+
+        await world.send(command("retry"))
+        await eventually(lambda: held.waiting == 1)
+        await world.send(command("cancel"))
+        for _ in range(200):  # turns of the loop, for what should not happen
+            await asyncio.sleep(0)
+        held.is_asked = False
+        held.free.set()
+        await eventually(lambda: not world.handling)
+
+        assert [event.type for event in await world.events()][-1] == "command.refused"
 
 
 async def test_a_run_is_run_again_from_a_step_with_another_context() -> None:

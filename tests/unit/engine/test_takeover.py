@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from support.faults import FaultyWorld
+from support.held import HeldCommits, HeldJoins
 from support.world import World, blueprint, eventually
 
 from famulus.engine.engine import Engine
@@ -13,26 +14,6 @@ from famulus.engine.seals import visible_rows
 from famulus.flow.facts import StepTaken
 from famulus.ids import RunId, StepId, epoch_of
 from famulus.nodes import NodeContext
-from famulus.ports import Commit
-
-
-class HeldCommits:
-    """A store between a worker and the rows: while it is held, commits wait, as those of a stopped process do."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.free = asyncio.Event()
-        self.free.set()
-        self.waiting = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def commit(self, commit: Commit) -> None:
-        self.waiting += 1
-        await self.free.wait()
-        self.waiting -= 1
-        await self._store.commit(commit)
 
 
 async def test_a_late_write_of_an_earlier_owner_does_not_take_a_context_key_away() -> None:
@@ -237,23 +218,6 @@ def _hold_outcomes(engine: Engine, held: HeldCommits) -> None:
         return fact
 
     engine.executor.attempt = attempt  # type: ignore[method-assign]
-
-
-class HeldJoins:
-    """Redis between a worker and its counts: what is counted while it is held is answered later."""
-
-    def __init__(self, joins: Any) -> None:
-        self._joins = joins
-        self.free = asyncio.Event()
-        self.waiting = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._joins, name)
-
-    async def arrive(self, *arguments: Any) -> Any:
-        self.waiting += 1
-        await self.free.wait()
-        return await self._joins.arrive(*arguments)
 
 
 async def test_a_session_that_is_over_takes_no_alarm_away_from_the_next_one() -> None:
