@@ -159,6 +159,8 @@ class RecordHandler:
         session = await self._runs.open(job.run_id, record.partition)
         if session is None:
             self._check_known(job.run_id, is_expected=is_expected)
+            if isinstance(job, ItemNews):
+                self._desk.let_go(job.told)
             return
         match job:
             case StepHint():

@@ -287,6 +287,12 @@ class ItemDesk:
         if out is not None and (out.item.attempt, out.item.round) == (told.attempt, told.round):
             self._heard(out, told)
 
+    def let_go(self, told: ItemTaken | ItemOutcome) -> None:
+        """The run has ended: nobody waits for the item any more."""
+        out = self._out.get((RunId(told.run_id), StepId(told.step_id)))
+        if out is not None:
+            out.recorded.set()
+
     def _heard(self, out: _Out, told: ItemTaken | ItemOutcome) -> None:
         if isinstance(told, ItemTaken) and told.inherited is not None:
             if told.inherited == out.item.sent_at:  # else that one is counted, and another one is out

@@ -508,3 +508,23 @@ async def test_an_outcome_of_what_is_no_item_changes_nothing() -> None:
 def test_an_outcome_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadRecordError, match="does not fit"):
         parse_job(msgspec.json.encode({"type": "outcome", "run_id": "r1", "step_id": StepId("e[0]")}), max_bytes=1000)
+
+
+async def test_an_item_whose_outcome_was_recorded_and_not_told_is_not_sent_for_ever() -> None:
+    """The run has ended by what the outcome led to when its record comes again."""
+    async with World({"give": give, "echo": echo, "item": echo}, item_patience_seconds=0.1) as world:
+        desk = world.engines[0].desk
+        record = desk.record
+
+        async def fails_afterwards(session: Any, told: Any) -> None:
+            desk.record = record  # type: ignore[method-assign]
+            await session.report(told.fact())
+            await world.ended("r1")
+            raise BusUnavailableError("the hints of what followed")
+
+        desk.record = fails_afterwards  # type: ignore[method-assign]
+        await world.push(spread(1))
+        await world.start("big", "r1")
+
+        assert outputs(await world.ended("r1"))["each"] == [0]
+        await eventually(lambda: desk.out == 0)
