@@ -158,9 +158,7 @@ class RecordHandler:
         is_expected = job.run_id in self._runs.expected
         session = await self._runs.open(job.run_id, record.partition)
         if session is None:
-            self._check_known(job.run_id, is_expected=is_expected)
-            if isinstance(job, ItemNews):
-                self._desk.let_go(job.told)
+            self._handle_without_run(job, is_expected=is_expected)
             return
         match job:
             case StepHint():
@@ -180,6 +178,12 @@ class RecordHandler:
                 await session.report(TimerDue(key=key, at=self._clock.now()))
             case _:
                 assert_never(job)
+
+    def _handle_without_run(self, job: Job, *, is_expected: bool) -> None:
+        """What a record says to a run that could not be opened: for one that has ended, that nothing is out for it."""
+        self._check_known(job.run_id, is_expected=is_expected)
+        if isinstance(job, ItemNews):
+            self._desk.let_go(job.told)
 
     def _check_known(self, run_id: RunId, *, is_expected: bool) -> None:
         """A run that could not be opened has ended, or does not exist: not yet, if its start came before."""
