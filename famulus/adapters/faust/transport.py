@@ -14,6 +14,7 @@
 * What is asked of a Kafka client that was closed, and its tasks would have to bring about, is waited for without end.
 * Tables cannot be written while the producer finds out anew where their changelogs are.
 * What could not be committed counts as committed.
+* A look at what stands still, which only logs, stops the app when it finds a partition whose position is not known yet.
 * A record that still runs can be committed when it is the first one after the committed offset, when nothing was
   committed yet, or when it follows a hole in the log (faust issue #606, PR #707).
 
@@ -237,6 +238,9 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
             if self._is_replaced(consumer) or not partitions.keys() <= consumer.assignment():
                 return
             raise
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Replaces drivers/aiokafka.py:827, which asserts that there is a position, and else only logs."""
 
     def _is_replaced(self, client: Any) -> bool:
         return self.reopening or client is not self._consumer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import faust
 import pytest
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer.subscription_state import Assignment
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -266,6 +268,20 @@ async def test_a_record_that_comes_again_while_its_log_is_as_long_as_it_was_is_d
     await log.deliver(50)
 
     assert log.messages == {}
+
+
+async def test_a_partition_without_a_position_is_no_reason_to_stop(new_log: Callable[..., Log]) -> None:
+    """Faust looks for what stands still, and asserts that there is one."""
+    consumer = new_log(committed=None).consumer
+    consumer._thread.time_started = time.monotonic()
+    assignment = Assignment([PARTITION])
+    assignment.state_value(PARTITION).timestamp = time.monotonic() * 1000  # as after a fetch
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    consumer._thread._consumer = SimpleNamespace(
+        _fetcher=SimpleNamespace(_subscriptions=subscription), assignment=lambda: {PARTITION}, highwater=lambda _: 7
+    )
+
+    await consumer.verify_all_partitions_active()
 
 
 def test_a_table_is_written_while_it_is_not_known_where_its_changelog_is(app: faust.App) -> None:
