@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from famulus.adapters.kafka.bus import open_producer
 from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
@@ -55,6 +56,10 @@ async def eventually(holds: Callable[[], Any], *, what: str, seconds: float = DE
     raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
+async def _lacks(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    return topic not in await admin.list_topics()
+
+
 @dataclass
 class Cluster:
     """Workers on one topic and group, and what they wrote down: a line for each start and end of a record."""
@@ -79,7 +84,18 @@ class Cluster:
             ],
         )
 
-    def start_worker(self, *, table: bool = False) -> subprocess.Popen[bytes]:
+    async def create_anew(self, *, partitions: int) -> None:
+        """Delete the topic and make it again at once."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.brokers)
+        await admin.start()
+        try:
+            await admin.delete_topics([self.topic])
+            await eventually(lambda: _lacks(admin, self.topic), what="the topic is gone")
+        finally:
+            await admin.close()
+        await self.create(partitions=partitions)
+
+    def start_worker(self, *, table: bool = False, **environ: str) -> subprocess.Popen[bytes]:
         number = len(self.workers)
         environment = {
             **os.environ,
@@ -89,6 +105,7 @@ class Cluster:
             "TEST_FOLDER": str(self.folder),
             "TEST_DATADIR": str(self.folder / f"data-{number}"),
             "PYTHONPATH": os.pathsep.join([str(WORKER.parent), *sys.path]),
+            **environ,
         }
         if table:
             environment["TEST_TABLE"] = "1"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 
+from famulus.adapters.faust import transport
 from famulus.adapters.faust.intake import Intake
 from famulus.adapters.faust.transport import install
 from famulus.adapters.faust.worker_settings import EMBEDDED_TIMEOUTS, RAW_TOPIC, REAL_TIMEOUTS, worker_settings
@@ -41,6 +42,7 @@ def create_app() -> faust.App:
         topic_partitions=4,
         topic_replication_factor=1,
     )
+    transport.LOOK_SECONDS = float(os.environ.get("TEST_LOOK_SECONDS", transport.LOOK_SECONDS))  # type: ignore[misc]
     install(app)
     jobs = app.topic(TOPIC, **RAW_TOPIC)
     bus = KafkaBus(

@@ -60,7 +60,7 @@ async def _reopen(thread: TunedConsumerThread) -> None:
         await _close(new)
         raise
     thread._consumer = new  # noqa: SLF001
-    thread.membership.follow(new._coordinator)  # noqa: SLF001
+    thread.follow(new)
     if topics:  # else the app is starting, and subscribes to them when it is ready
         new.subscribe(topics=topics, listener=thread._rebalance_listener)  # noqa: SLF001
     thread.reopening = False

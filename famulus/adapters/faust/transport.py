@@ -2,7 +2,8 @@
 
 * The fetch wait of 1.5 s is hard-coded. aiokafka has one fetch in flight per broker and leaves out of it the partitions
   whose records are not drained yet: their next records wait for the end of that long poll.
-* Of a topic that was deleted and created again nothing is delivered before it is as long as it was.
+* Of a topic that was deleted and created again nothing is delivered before it is as long as it was, and then only what
+  lies behind that (`logs.py`).
 * A connection over which nothing comes any more is noticed after 90 s, or else a broker may not be away for long.
 * The drain loop starts four asyncio tasks for each record, and rests a second when the buffers of all partitions are
   full.
@@ -41,8 +42,10 @@ from aiokafka.errors import (
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
 from famulus.adapters.faust.calls import ClientCalls, ClientGivenUpError
+from famulus.adapters.faust.logs import LogsRead
 from famulus.adapters.faust.membership import Membership
 from famulus.errors import BusUnavailableError, SettingsError
 from famulus.faultpoints import K10, ON, reach
@@ -62,6 +65,8 @@ REPLY_SECONDS: Final = 5.0
 FULL_BUFFERS_PAUSE_SECONDS: Final = 0.02
 COMMIT_BEFORE_REVOKE_SECONDS: Final = 3.0
 REOPENING_PAUSE_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 2.0
+"""How often it is asked whether topics are still the same."""
 RECORDS_BETWEEN_YIELDS: Final = 100
 
 
@@ -111,6 +116,23 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(consumer, **options)
         self.membership = Membership(self.app.conf.broker_session_timeout)
         self.calls = ClientCalls()
+        self.logs = LogsRead(is_committed=self.app.topics.acks_enabled_for, begins_anew=consumer.log_begins_anew)
+
+    @Service.task
+    async def _look_at_topics(self) -> None:
+        while not self.should_stop:
+            client: Any = self._consumer
+            if client is not None and not self._is_replaced(client):
+                try:
+                    await self.logs.look(client)
+                except Exception:  # no reason to stop the app
+                    self.log.exception("It is not known whether the topics are the same")
+            await self.sleep(LOOK_SECONDS)
+
+    def follow(self, client: Any) -> None:
+        """Listen to a client that has not joined its group yet."""
+        self.membership.follow(client._coordinator)  # noqa: SLF001
+        self.logs.follow(client)
 
     async def call_thread(self, fun: Any, *arguments: Any, **options: Any) -> Any:
         """Adds to mode/threads.py:452: a call of a client that is given up ends, with `ClientGivenUpError`."""
@@ -129,7 +151,7 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
         """
         while True:
             client = self._ensure_consumer()
-            self.membership.follow(client._coordinator)  # noqa: SLF001
+            self.follow(client)
             with suppress(ClientGivenUpError):
                 await super().subscribe(topics)
             if not self._is_replaced(client):
@@ -219,7 +241,7 @@ class TunedConsumerThread(driver.AIOKafkaConsumerThread):
             if coordinator.generation != generation:
                 raise CommitFailedError("the group has already rebalanced")
             try:
-                await send(coordinator, assignment, committed)
+                await send(coordinator, assignment, self.logs.named(committed))
             except UnknownTopicOrPartitionError as error:
                 # Trying again would commit them for the topic that takes the place of this one.
                 raise CommitFailedError("a topic is gone, or the group has already rebalanced") from error
@@ -336,6 +358,11 @@ class TunedConsumer(driver.Consumer):
         """Commit nothing more of these topics, which are gone: it would count for those that take their places."""
         for tp in [tp for tp in self._committed_offset if tp.topic in topics]:
             self._forget(tp)
+
+    def log_begins_anew(self, tp: TP) -> None:
+        """Nothing of it was there before the partition came to this worker. Called on the thread."""
+        if tp in self.found_ends:
+            self.found_ends[tp] = 0
 
     def _forget(self, tp: TP) -> None:
         for state in (self._acked, self._acked_index, self._gap):

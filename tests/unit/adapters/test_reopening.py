@@ -27,7 +27,7 @@ JOBS = TP("jobs", 0)
 
 class Coordinator:
     generation = 1
-    _do_heartbeat = _do_rejoin_group = None
+    _do_heartbeat = _do_rejoin_group = _do_fetch_commit_offsets = None
 
     async def _do_commit_offsets(self, *_: object) -> None:
         raise UnknownTopicOrPartitionError
