@@ -21,7 +21,7 @@ from famulus.engine.batch import Batch, first
 from famulus.engine.commands import Command
 from famulus.engine.inheritance import Inherited
 from famulus.engine.obeying import obey
-from famulus.engine.timers import LOOK_SECONDS, RunTimers, TimerDesk, key_of
+from famulus.engine.timers import LOOK, LOOK_SECONDS, RunTimers, TimerDesk, key_of
 from famulus.errors import OwnershipLostError, RetryableError
 from famulus.faultpoints import K4, K5, K6, ON, reach, reach_amid
 from famulus.flow.advance import advance
@@ -233,7 +233,8 @@ class Session:
 
     def waits_for(self, row: TimerRow) -> bool:
         """Whether a timer that was found in the store is needed still, as far as can be said now."""
-        if self.run.timers.get(key_of(row)) == row.due_at:
+        is_needed = self._waits_for_children() if row.kind == LOOK else self.run.timers.get(key_of(row)) == row.due_at
+        if is_needed:
             self.timers.adopt(row)
             return True
         return self.is_writing

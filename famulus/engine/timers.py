@@ -165,7 +165,7 @@ class TimerDesk:
 class RunTimers:
     """The timers of one session: those that are set in memory, and those that have a row."""
 
-    __slots__ = ("_desk", "_partition", "_rows", "_run_id", "_set")
+    __slots__ = ("_desk", "_look", "_partition", "_rows", "_run_id", "_set")
 
     def __init__(self, desk: TimerDesk, run_id: RunId, partition: int) -> None:
         self._desk = desk
@@ -173,6 +173,7 @@ class RunTimers:
         self._partition = partition
         self._set: dict[TimerKey, float] = {}
         self._rows: dict[TimerKey, TimerRow] = {}
+        self._look: TimerRow | None = None
 
     def unstored(self, timers: Mapping[TimerKey, float], stamp: Stamp, *, now: float) -> tuple[TimerRow, ...]:
         """The rows that a commit of this stamp has to bring, for the timers that are far away and have none yet."""
@@ -198,6 +199,7 @@ class RunTimers:
         """These rows are in the store; what they replace is not needed any more."""
         for row in rows:
             if row.kind == LOOK:
+                self._look_by(row)
                 continue
             key = key_of(row)
             known = self._rows.get(key)
@@ -219,8 +221,23 @@ class RunTimers:
             self._desk.drop(self._rows.pop(key))
 
     def adopt(self, row: TimerRow) -> None:
-        """The row was found in the store: it is to be removed when the run does not wait for it any more."""
-        self._rows[key_of(row)] = row
+        """The row was found in the store: it is to be removed when the run does not wait for it any more.
+
+        One that woke the run to look stays until the run has another one: what it was woken for may not be done yet.
+        """
+        if row.kind == LOOK:
+            self._look_by(row)
+        else:
+            self._rows[key_of(row)] = row
+
+    def _look_by(self, row: TimerRow) -> None:
+        """Of two such rows the later one is enough."""
+        known = self._look
+        if known is None or known.due_at == row.due_at:
+            self._look = row
+            return
+        earlier, self._look = sorted((known, row), key=lambda each: each.due_at)
+        self._desk.drop(earlier)
 
     def are_far(self, timers: Mapping[TimerKey, float], *, now: float) -> bool:
         """Whether the run may sleep in the store until the first of them."""

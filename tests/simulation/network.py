@@ -151,6 +151,7 @@ def _exchange(  # noqa: PLR0917  # all that a call is
         return
     if fate.is_made:
         unanswered = None if fate.error_after is not None else answered
+        world.last_late_at = max(world.last_late_at, now + latency + fate.late)
         _at(loop, now + latency + fate.late, _carry_out, world, name, work, unanswered, latency)
     if fate.error_after is not None:
         error = ERRORS.get(name.partition(".")[0], StoreUnavailableError)(f"{name}: the simulation has it so")

@@ -114,6 +114,8 @@ class World:
         self._struck = 0
         self._next_at = plan.faults[0].calls if plan.faults else 0
         self._over_at = 0.0
+        self.last_late_at = 0.0
+        """When the last of the calls is carried out that come late."""
         self._away: dict[str, float] = {}
         self._failing: dict[tuple[Worker, str], tuple[Fault, int]] = {}
         self._slow: dict[Worker, tuple[float, int]] = {}
@@ -385,7 +387,8 @@ class World:
         return all(statuses.get(run_id) in RUN_ENDED for run_id in (*self.accepted, *statuses))
 
     def _is_quiet(self) -> bool:
-        return not self.broker.group.lag and not self.open_runs() and self._have_ended()
+        is_still = not self.broker.group.lag and self.loop.time() > self.last_late_at
+        return is_still and not self.open_runs() and self._have_ended()
 
     def open_runs(self) -> list[RunId]:
         return [

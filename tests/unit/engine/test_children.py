@@ -546,3 +546,41 @@ async def test_what_the_broker_acknowledged_and_lost_holds_up_no_parent(lost: st
 
     assert len(losses) == 1
     assert run.summary.status == "completed"
+
+
+async def test_a_parent_that_looks_after_its_child_is_woken_again_when_its_worker_dies_meanwhile() -> None:
+    """The timer that woke it stays until there is another one: what it was woken for had not been done."""
+    times: dict[str, Any] = {
+        "timer_in_memory_seconds": 0.05,
+        "timer_lookahead_seconds": 0.02,
+        "timer_poll_seconds": 0.02,
+        "child_look_seconds": 0.3,
+    }
+    starts: list[asyncio.Future[None]] = []
+    async with World(NODES, **times) as world:
+        send = world.bus.send_job
+
+        async def send_or_hang(run_id: RunId, value: bytes, **more: Any) -> Any:
+            if run_id != "r1.call" or len(starts) == 2:
+                return await send(run_id, value, **more)
+            starts.append(asyncio.get_running_loop().create_future())
+            if len(starts) == 1:
+                starts[0].set_result(None)  # the broker says so, and loses it
+            return starts[-1]
+
+        world.bus.send_job = send_or_hang  # type: ignore[method-assign]
+        await world.push(CHILD)
+        await world.push(parent(calling("child")))
+        await world.start("parent", "r1")
+        await eventually(lambda: len(starts) == 2)
+        for _ in range(50):  # turns of the loop, for what should not happen
+            await asyncio.sleep(0)
+
+        (dead,) = world.engines
+        dead.revoked()
+        world.engines[:] = [world.engine("next")]
+        world.engines[0].assigned(range(4))
+        run = await world.ended("r1")
+        world.engines.append(dead)
+
+    assert run.summary.status == "completed"
