@@ -53,6 +53,15 @@ FOUND = {
         "r0.0.0.c.0.2.5.0.0.0.0.b.0.a.e.0.1b.7.0.0.0.1.1.0.coatnm.2.0.0.0.1d.c.2.j.1.0.1.r.e.0.4.0.0.0.w.9.0.0.0.0.0.0.0.0.0"
     ),
     "a signal that a paused worker had finished was never handled by the owner": "6254",
+    "two owners in a row whose last batches came late": "6619",
+    "the same, with other steps": "7997",
+    "a scatter came to a controller that it names as its gather": "16398",
+    "a session that was over took the alarm of the next one": "37285",
+    "a command loaded a run whose end was still being written": "49812",
+    "an item of a run that had ended was sent for ever": "54298",
+    "a worker died while a parent looked after its child": "72370",
+    "what a round skips where loops overlap": "57077",
+    "a loser that nothing had led to before a retry": "69900",
 }
 """What the simulation has found. Such a row names its plan only as long as plans are drawn as they are now; the named
 tests of these bugs stand beside the code that was mended."""

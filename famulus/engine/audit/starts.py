@@ -149,7 +149,8 @@ class _Replay:
         """Whether something else than what came to the node has decided about it."""
         step = trace.step
         if wanted is not Verdict.START:
-            return step.reason is not None and step.reason.endswith(_LOSERS)
+            # Where the bodies of loops overlap, a round skips what cannot come in it any more.
+            return _is_loser(step) or not self._run.is_untouched(step.node_id)
         return (
             step.node_id in self._run.forced
             or (step.node_id in self._run.graph.start_nodes and self._run.is_untouched(step.node_id))
@@ -165,6 +166,10 @@ class _Replay:
         callers = (each for each in graph.fallback_for.get(node_id, ()) if graph.fallback_of(each) == node_id)
         calls = {caller: self._ways.call(caller) for caller in callers}
         return JoinProgress().counts_with({caller: call for caller, call in calls.items() if call is not None})
+
+
+def _is_loser(step: StepState) -> bool:
+    return step.reason is not None and step.reason.endswith(_LOSERS)
 
 
 def _wanted(step: StepState) -> Verdict:
@@ -184,7 +189,7 @@ def _something_led_to_each(subject: Subject, traces: Iterable[_Trace]) -> None:
             ended[step.node_id] = min(step.seq, ended.get(step.node_id, step.seq))
     for trace in traces:
         step, graph = trace.step, subject.graph
-        if step.item is not None or step.is_compensation or step.node_id in graph.start_nodes:
+        if step.item is not None or step.is_compensation or step.node_id in graph.start_nodes or _is_loser(step):
             continue
         sources = {route.source for route in graph.incoming(step.node_id)}
         sources.update(graph.predecessors(step.node_id), graph.fallback_for.get(step.node_id, ()))
