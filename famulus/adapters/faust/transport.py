@@ -13,6 +13,7 @@
 * So are those that arrive at the end of the recovery of tables, and those behind them are never committed.
 * Partitions whose buffers were full are resumed in the middle of a rebalance.
 * What is asked of a Kafka client that was closed, and its tasks would have to bring about, is waited for without end.
+* A broker that goes away while the topics of tables are made ends the app.
 * Tables cannot be written while the producer finds out anew where their changelogs are.
 * What could not be committed counts as committed.
 * A look at what stands still, which only logs, stops the app when it finds a partition whose position is not known yet.
@@ -65,6 +66,7 @@ REPLY_SECONDS: Final = 5.0
 FULL_BUFFERS_PAUSE_SECONDS: Final = 0.02
 COMMIT_BEFORE_REVOKE_SECONDS: Final = 3.0
 REOPENING_PAUSE_SECONDS: Final = 0.05
+CREATION_PAUSE_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 2.0
 """How often it is asked whether topics are still the same."""
 RECORDS_BETWEEN_YIELDS: Final = 100
@@ -495,3 +497,20 @@ class TunedProducer(driver.Producer):
 class TunedTransport(driver.Transport):
     Consumer: ClassVar[type[TunedConsumer]] = TunedConsumer
     Producer: ClassVar[type[TunedProducer]] = TunedProducer
+
+    async def _create_topic(self, owner: Any, client: Any, topic: str, *given: Any, **more: Any) -> None:
+        """Adds to drivers/aiokafka.py:1552: a broker that goes away while an app starts is waited for.
+
+        Topics are made in the start of tables, and what that raises ends the app.
+        """
+        until = asyncio.get_running_loop().time() + self.app.conf.broker_session_timeout + REPLY_SECONDS
+        while True:
+            try:
+                await super()._create_topic(owner, client, topic, *given, **more)
+            except KafkaError as error:
+                if not error.retriable or asyncio.get_running_loop().time() > until:
+                    raise
+                owner.log.warning("Topic %r cannot be made now, it is tried again: %r", topic, error)
+                await asyncio.sleep(CREATION_PAUSE_SECONDS)
+            else:
+                return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import faust
 import pytest
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer.subscription_state import Assignment
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, TopicAuthorizationFailedError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -319,3 +321,44 @@ async def _committed_at_7() -> dict[TP, int]:
 
 async def _nothing(*_: Any) -> None:
     pass
+
+
+class Creations:
+    """What becomes of each time that a topic is to be made."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        self.left = list(outcomes)
+
+    async def make(self, *_: Any, **__: Any) -> None:
+        outcome = self.left.pop(0)
+        if outcome is not None:
+            raise outcome
+
+
+@pytest.fixture
+def tuned(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(transport, "CREATION_PAUSE_SECONDS", 0.0)
+    return transport.TunedTransport(app.conf.broker_consumer, app)
+
+
+async def test_a_broker_that_goes_away_while_a_topic_is_made_is_waited_for(
+    tuned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creations = Creations(NodeNotReadyError(), KafkaConnectionError(), None)
+    monkeypatch.setattr(tuned, "_really_create_topic", creations.make)
+
+    await tuned._create_topic(SimpleNamespace(log=logging.getLogger("test")), None, "changelog", 1, 1)
+
+    assert creations.left == []
+
+
+async def test_what_waiting_does_not_help_ends_the_making_of_a_topic_at_once(
+    tuned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creations = Creations(TopicAuthorizationFailedError(), None)
+    monkeypatch.setattr(tuned, "_really_create_topic", creations.make)
+
+    with pytest.raises(TopicAuthorizationFailedError):
+        await tuned._create_topic(SimpleNamespace(log=logging.getLogger("test")), None, "changelog", 1, 1)
+
+    assert creations.left == [None]
