@@ -169,12 +169,13 @@ class Runs:
             try:
                 yield session
             finally:
+                has_ended = session.run.status in RUN_ENDED
                 # It may have ended again by what the command led to, and be writing that: then `ended` hears of it.
-                if not (session.run.status in RUN_ENDED and session.is_writing):
+                if not (has_ended and session.is_writing):
                     self._sessions.pop(run_id, None)
-                    if session.run.status in RUN_ENDED and not session.closed:
+                    if has_ended and not session.closed:
                         self._remember_ended(run_id)
-            if session.run.status not in RUN_ENDED:
+            if not has_ended:
                 session.close()
                 await session.written()
                 await self._load(run_id, partition)

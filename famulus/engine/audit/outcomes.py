@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from famulus.engine.audit.subject import RETRY_REQUESTED, Told
+from famulus.engine.inheritance import may_change
 from famulus.flow.batches import batch_id_of
 from famulus.flow.status import StepStatus
 
@@ -75,7 +76,8 @@ def _is_told(subject: Subject, step: StepState, at: Mapping[int, Told]) -> bool:
             return any(event.type == wanted for event in told)
     follows = at.get(step.seq + 1)
     if follows is not None and follows.step_id == step.step_id and follows.type in _TOLD_AT_ONCE[step.status]:
-        return step.step_id in subject.inheritable or follows.stamp == subject.stamps[step.step_id]
+        row = subject.stored[step.step_id]
+        return may_change(row) or follows.stamp == row.stamp  # a later owner writes what may change with its own
     if step.status is StepStatus.RETRYING:
         return any(event.type == RETRY_REQUESTED and event.seq < step.seq for event in subject.events)
     return False

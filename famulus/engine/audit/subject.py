@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from famulus.engine.audit.deviation import Deviation
-from famulus.engine.inheritance import may_change
 from famulus.engine.loader import state_of
 from famulus.engine.rows import context_write, decode, step_state
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from famulus.flow.rebuild import ContextWrite
     from famulus.flow.state import RunState, StepState
     from famulus.ids import RunId, Stamp, StepId
-    from famulus.ports import EventRow, RunHead, RunRows
+    from famulus.ports import EventRow, RunHead, RunRows, StepRow
 
 RETRY_REQUESTED: Final = "step.retry_requested"
 FORKED: Final = "run.forked"
@@ -48,9 +47,8 @@ class Subject:
     rows: RunRows
     limits: RunLimits | None = None
     steps: dict[StepId, StepState] = field(default_factory=dict)
-    stamps: dict[StepId, Stamp] = field(default_factory=dict)
-    inheritable: set[StepId] = field(default_factory=set)
-    """Steps whose rows a later owner writes anew, as they are, with its own stamp."""
+    stored: dict[StepId, StepRow] = field(default_factory=dict)
+    """The rows of the steps."""
     """Of the rows of steps."""
     writes: list[ContextWrite] = field(default_factory=list)
     events: list[Told] = field(default_factory=list)
@@ -108,9 +106,7 @@ def _read_steps(subject: Subject) -> None:
             subject.deviates(row.step_id, "row.unreadable", message)
             continue
         subject.steps[step.step_id] = step
-        subject.stamps[step.step_id] = row.stamp
-        if may_change(row):
-            subject.inheritable.add(step.step_id)
+        subject.stored[step.step_id] = row
 
 
 def _read_context(subject: Subject) -> None:

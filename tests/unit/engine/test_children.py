@@ -515,17 +515,19 @@ async def test_a_child_is_told_when_the_broker_is_back() -> None:
     assert outputs(run)["end"] == 12
 
 
+LOOKS_OFTEN: dict[str, Any] = {
+    "timer_in_memory_seconds": 0.05,
+    "timer_lookahead_seconds": 0.02,
+    "timer_poll_seconds": 0.02,
+    "child_look_seconds": 0.3,
+}
+
+
 @pytest.mark.parametrize("lost", ["start", "child_ended"])
 async def test_what_the_broker_acknowledged_and_lost_holds_up_no_parent(lost: str) -> None:
     """The parent is dormant, and out of the index of open runs: but for its timer nobody would look after it."""
-    times: dict[str, Any] = {
-        "timer_in_memory_seconds": 0.05,
-        "timer_lookahead_seconds": 0.02,
-        "timer_poll_seconds": 0.02,
-        "child_look_seconds": 0.3,
-    }
     losses: list[bytes] = []
-    async with FaultyWorld(NODES, **times) as world:
+    async with FaultyWorld(NODES, **LOOKS_OFTEN) as world:
         send = world.bus.send_job
 
         async def send_or_lose(run_id: RunId, value: bytes, **more: Any) -> Any:
@@ -550,14 +552,8 @@ async def test_what_the_broker_acknowledged_and_lost_holds_up_no_parent(lost: st
 
 async def test_a_parent_that_looks_after_its_child_is_woken_again_when_its_worker_dies_meanwhile() -> None:
     """The timer that woke it stays until there is another one: what it was woken for had not been done."""
-    times: dict[str, Any] = {
-        "timer_in_memory_seconds": 0.05,
-        "timer_lookahead_seconds": 0.02,
-        "timer_poll_seconds": 0.02,
-        "child_look_seconds": 0.3,
-    }
     starts: list[asyncio.Future[None]] = []
-    async with World(NODES, **times) as world:
+    async with World(NODES, **LOOKS_OFTEN) as world:
         send = world.bus.send_job
 
         async def send_or_hang(run_id: RunId, value: bytes, **more: Any) -> Any:
