@@ -25,6 +25,9 @@ pytestmark = pytest.mark.slow
 
 SLACK_SECONDS = 0.05
 """Clocks and rounding."""
+OWNERS = 4
+"""The most that a run has: one before the first crash; then the new worker that came first and had all partitions, the
+one that came beside it and took half of them, and, when that one was killed, the first again."""
 
 
 @pytest.fixture(
@@ -80,9 +83,9 @@ def test_only_what_was_at_hand_is_called_again(story: Story) -> None:
     calls = {True: set[int](), False: set[int]()}
     for (run_id, _step), count in story.executed.items():
         calls[run_id.startswith("spread")].add(count)
-    assert max(calls[False]) <= 3, "killed twice, it is called three times at most"
-    # A record of the items topic comes again, and the next owner sends another.
-    assert max(calls[True]) <= 5
+    assert max(calls[False]) <= OWNERS
+    # Each owner sends a record of the items topic, and each of these comes again when that topic is shared out anew.
+    assert max(calls[True]) <= sum(range(1, OWNERS + 1))
     assert story.problems == []
 
 

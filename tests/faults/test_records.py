@@ -101,12 +101,15 @@ async def test_no_bytes_hold_up_a_partition(own_rig: Rig) -> None:
         await producer.flush()
 
     await own_rig.recovers(await own_rig.installation.start_runs(20))
-    await eventually(lambda: lag(own_rig), within=30, every=0.3)
+    await eventually(lambda: all_committed(own_rig), within=30, every=0.3)
     assert [line for line in worker.problems() if "Traceback" in line] == []
 
 
-async def lag(rig: Rig) -> bool:
-    """Whether every record is finished and committed."""
+async def all_committed(rig: Rig) -> bool:
+    """Whether every record is finished and committed.
+
+    Tansu may tell an end that lies before the last records until the next one is written.
+    """
     jobs = [TopicPartition(rig.installation.jobs, partition) for partition in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=rig.installation.servers["KAFKA_BROKERS"],
@@ -116,7 +119,7 @@ async def lag(rig: Rig) -> bool:
     async with consumer:
         consumer.assign(jobs)
         ends = await consumer.end_offsets(jobs)
-        return all([ends[place] == (await consumer.committed(place) or 0) for place in jobs])
+        return all([ends[place] <= (await consumer.committed(place) or 0) for place in jobs])
 
 
 async def test_fields_that_a_later_version_adds_are_kept_and_hinder_nothing(own_rig: Rig) -> None:
