@@ -78,6 +78,5 @@ def _hand_over(on: Deciding, known: StepState, fact: f.StepFailed, fallback: Nod
 
 
 def _fired_by_action(on: Deciding, step: StepState) -> bool:
-    """Whether a completed step has fired edges of its own by its action."""
-    first = on.graph.route(step.fired[0]) if step.fired else None  # its own are the first
-    return first is not None and first.source == step.node_id and first.action is not None
+    """Whether a completed step has fired edges by its action, its own or those of nodes that it stands in for."""
+    return any(on.graph.route(index).action is not None for index in step.fired)

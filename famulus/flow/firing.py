@@ -10,6 +10,7 @@ from famulus.flow.routing import Delivery, Outcome, choose, deliver, goes_round
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from famulus.blueprint.graph import Route
     from famulus.flow.deciding import Deciding
     from famulus.ids import NodeId
 
@@ -20,10 +21,17 @@ def routed(on: Deciding, outcome: Outcome, stood_for: Sequence[NodeId]) -> list[
     Raises `ExpressionError`, and `OutputError` for a transform's value that cannot be stored.
     """
     node_id = outcome.node_id
-    chosen = choose(on.graph.outgoing(node_id), outcome, conditions_first=on.graph.node(node_id).uses == CONTROLLER)
-    own = [delivered(on, deliver(route, outcome)) for route in chosen]
-    by_default = not any(delivery.route.action for delivery in own)
-    return own + routed_behind(on, outcome, stood_for, by_default=by_default)
+    behind = [route for each in stood_for for route in on.graph.outgoing(each)]
+    by_action = choose(behind, outcome, by_default=False)
+    own = choose(
+        on.graph.outgoing(node_id),
+        outcome,
+        by_default=not by_action,
+        conditions_first=on.graph.node(node_id).uses == CONTROLLER,
+    )
+    by_default = not any(route.action for route in own)
+    fired = [*own, *_fired_behind(on, by_action or choose(behind, outcome, by_default=by_default))]
+    return [delivered(on, deliver(route, outcome)) for route in fired]
 
 
 def routed_behind(on: Deciding, outcome: Outcome, stood_for: Sequence[NodeId], *, by_default: bool) -> list[Delivery]:
@@ -32,11 +40,16 @@ def routed_behind(on: Deciding, outcome: Outcome, stood_for: Sequence[NodeId], *
     They and its own edges are chosen from together: an edge without action fires only if none of both has its
     action. A loop is sent round by its controller alone.
     """
+    behind = [route for each in stood_for for route in on.graph.outgoing(each)]
+    fired = _fired_behind(on, choose(behind, outcome, by_default=by_default))
+    return [delivered(on, deliver(route, outcome)) for route in fired]
+
+
+def _fired_behind(on: Deciding, chosen: Sequence[Route]) -> list[Route]:
     return [
-        delivered(on, deliver(route, outcome))
-        for node_id in stood_for
-        for route in choose(on.graph.outgoing(node_id), outcome, by_default=by_default)
-        if route.target not in on.graph.told_at_once(node_id) and not goes_round(on.graph, route)
+        route
+        for route in chosen
+        if route.target not in on.graph.told_at_once(route.source) and not goes_round(on.graph, route)
     ]
 
 

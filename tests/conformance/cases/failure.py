@@ -449,6 +449,34 @@ FALLBACK = [
         },
     ),
     Case(
+        claim="an edge of the failed node that the action selects keeps the fallback's default edges from firing",
+        spec="8, Fallback; 4.1: candidates; 4.4: default edges do not fire when an action edge does",
+        blueprint=graph(node("a", fallback="f"), "f", edge("a", "b", action="good"), edge("f", "c")),
+        nodes={"a": fails(), "f": acts("good", "F"), "b": echo, "c": echo},
+        expect={
+            "status": "completed",
+            "executed": ["a", "b", "f"],
+            "skipped": ["c"],
+            "outputs": {"a": None, "f": "F", "b": "F"},
+        },
+    ),
+    Case(
+        claim="an edge of one failed node that the action selects keeps default edges of the other from firing",
+        spec="8, Fallback; 4.1: candidates; 4.4: default edges do not fire when an action edge does",
+        blueprint=graph(
+            node("a", fallback="f"), node("b", fallback="f"), "f", edge("a", "c", action="good"), edge("b", "d")
+        ),
+        nodes={"a": fails(), "b": fails(), "f": acts("good", "F"), "c": echo, "d": echo},
+        expect={"status": "completed", "executed": ["a", "b", "c", "f"], "skipped": ["d"]},
+    ),
+    Case(
+        claim="an action that the edges of none of them have takes the default edges of all of them",
+        spec="8, Fallback; 4.1: candidates; 4.4",
+        blueprint=graph(node("a", fallback="f"), "f", edge("a", "b", action="good"), edge("a", "c"), edge("f", "d")),
+        nodes={"a": fails(), "f": acts("other", "F"), "b": echo, "c": echo, "d": echo},
+        expect={"status": "completed", "executed": ["a", "c", "d", "f"], "skipped": ["b"]},
+    ),
+    Case(
         claim="conditions of the failed node's edges see the result of the fallback",
         spec="8, Fallback: fire with ITS result",
         blueprint=graph(
