@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
+from weakref import WeakKeyDictionary
 
 PATIENCE_SECONDS: Final = 60.0
 START: Final = 1_767_225_600.0
@@ -127,22 +128,32 @@ class Pace:
 
 
 async def stand_still() -> bool:
-    """Return when the event loop has nothing else to run at the moment; `False` if that takes too long."""
-    ready = getattr(asyncio.get_running_loop(), "_ready", None)
+    """Return when the event loop has nothing else to run at the moment; `False` if that takes too long.
+
+    Others who ask for the same do not count: several stages may be on one loop.
+    """
+    loop = asyncio.get_running_loop()
+    ready = getattr(loop, "_ready", None)
     if ready is None:  # another kind of loop: it does not say, so give every chain of callbacks time to come through
         for _ in range(_TURNS_UNSEEN):
             await asyncio.sleep(0)
         return True
     still = 0
-    for _ in range(_TURNS_MOST):  # code that turns round and round waits for something else
-        await asyncio.sleep(0)
-        # What is due at once in real time becomes ready one turn later.
-        still = 0 if ready else still + 1
-        if still == _TURNS_STILL:
-            return True
-    return False
+    _ASKING[loop] = _ASKING.get(loop, 0) + 1
+    try:
+        for _ in range(_TURNS_MOST):  # code that turns round and round waits for something else
+            await asyncio.sleep(0)
+            # Of each other one that asks, its next turn. What is due at once in real time becomes ready one turn later.
+            still = still + 1 if len(ready) < _ASKING[loop] else 0
+            if still == _TURNS_STILL:
+                return True
+        return False
+    finally:
+        _ASKING[loop] -= 1
 
 
+_ASKING: Final = WeakKeyDictionary[asyncio.AbstractEventLoop, int]()
+"""How many ask at the moment whether a loop stands still."""
 _LOOK_SECONDS: Final = 0.0005
 _TURNS_STILL: Final = 3
 _TURNS_UNSEEN: Final = 200

@@ -91,6 +91,26 @@ async def test_what_turns_round_and_round_is_given_up() -> None:
     task.cancel()
 
 
+async def test_others_who_ask_whether_it_stands_still_do_not_keep_it_from_that() -> None:
+    """Each would otherwise be what the others see go on, until all give up."""
+    steps = 0
+
+    async def chain() -> None:
+        nonlocal steps
+        for _ in range(500):
+            await asyncio.sleep(0)
+            steps += 1
+
+    async def asks() -> tuple[bool, int]:
+        return await stand_still(), steps
+
+    task = asyncio.create_task(chain())
+
+    assert await asyncio.gather(*(asks() for _ in range(20))) == [(True, 500)] * 20
+    assert await stand_still()
+    await task
+
+
 async def test_code_at_work_makes_time_follow_and_patience_ends() -> None:
     clock, woken = VirtualClock(), list[float]()
     task = asyncio.create_task(sleeper(clock, 0.01, woken))
