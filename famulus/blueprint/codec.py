@@ -74,7 +74,7 @@ def digest_of(blueprint: Blueprint) -> Digest:
 
 
 def _decode(data: bytes | str | Mapping[str, Any]) -> Any:
-    if isinstance(data, Mapping):
+    if not isinstance(data, bytes | str):
         return data
     try:
         return msgspec.json.decode(data)

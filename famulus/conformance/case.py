@@ -66,17 +66,28 @@ def read_case(
     """Raises `BlueprintError` for what is no blueprint."""
     given = dict(options or {})
     in_metadata = {name: value for name, value in given.items() if name in IN_METADATA}
-    document = {**blueprint, "metadata": {**(blueprint.get("metadata") or {}), **in_metadata}}
     concurrency = given.get("concurrency")
     return Case(
-        blueprint=_held(parse_blueprint(document, default_id=DEFAULT_ID)),
-        children={name: _held(parse_blueprint({**child, "id": name})) for name, child in (children or {}).items()},
+        blueprint=_held(parse_blueprint(_with_metadata(blueprint, in_metadata), default_id=DEFAULT_ID)),
+        children={name: _held(parse_blueprint(_with_id(child, name))) for name, child in (children or {}).items()},
         nodes=nodes,
         initial=dict(initial or {}),
         resume=list(resume or ()),
         cancel=cancel,
         concurrency=int(concurrency) if concurrency else None,
     )
+
+
+def _with_metadata(document: Any, more: Mapping[str, Any]) -> Any:
+    """What is no object stays as it is: whoever reads it says so."""
+    if not isinstance(document, Mapping):
+        return document
+    metadata = document.get("metadata") or {}
+    return {**document, "metadata": {**metadata, **more} if isinstance(metadata, Mapping) else metadata}
+
+
+def _with_id(document: Any, blueprint_id: str) -> Any:
+    return {**document, "id": blueprint_id} if isinstance(document, Mapping) else document
 
 
 def _held(blueprint: Blueprint) -> Blueprint:

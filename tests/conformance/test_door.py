@@ -182,6 +182,25 @@ async def test_what_is_refused_has_failed_and_what_is_none_raises() -> None:
         await run_case(cycle, nodes, stack="paper")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [None, 5, [graph("a")], "a > b", {**graph("a"), "metadata": [1]}, {**graph("a"), "metadata": "strict"}],
+)
+async def test_a_document_of_another_kind_is_no_blueprint(document: Any) -> None:
+    parent = graph(node("sub", "subflow", {"blueprintId": "kid"}))
+
+    with pytest.raises(BlueprintError):
+        await run_case(document, {"a": gives(1)}, options={"strict": True})
+    with pytest.raises(BlueprintError):
+        await run_case(parent, {"a": gives(1)}, children={"kid": document})
+
+
+@pytest.mark.parametrize("document", [None, 5, [graph("a")], "a > b"])
+def test_lint_of_a_document_of_another_kind_raises(document: Any) -> None:
+    with pytest.raises(BlueprintError):
+        lint_case(document, ["a"])
+
+
 async def test_a_handled_failure_is_no_error() -> None:
     handled = await run_case(
         graph(node("a", fallback="f"), node("f"), "a > z"), {"a": fails(), "f": gives("F"), "z": lambda ctx: ctx.input}
