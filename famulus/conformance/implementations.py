@@ -17,9 +17,7 @@ Caller: TypeAlias = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class Attendant(Protocol):
-    """Awaited while a step is at work: before its code is called, and after it, before the step has its end."""
-
-    async def beginning(self, ctx: NodeContext) -> None: ...
+    """Awaited while a step is at work: after its code was called, before the step has its end."""
 
     async def completing(self, ctx: NodeContext) -> None: ...
 
@@ -38,7 +36,7 @@ def caller_on(loop: asyncio.AbstractEventLoop) -> Caller:
 
 
 def implementations_of(case: Case, attendant: Attendant, *, caller: Caller = call_here) -> dict[str, Implementation]:
-    """Name -> what calls the callable of that name, with the attendant before and after it."""
+    """Name -> what calls the callable of that name, with the attendant after it."""
     limit = asyncio.Semaphore(case.concurrency) if case.concurrency else nullcontext()
     return {name: _implementation(function, case, limit, attendant, caller) for name, function in case.nodes.items()}
 
@@ -60,7 +58,6 @@ def _implementation(
         return await given if inspect.isawaitable(given) else given
 
     async def implementation(ctx: NodeContext) -> Result:
-        await attendant.beginning(ctx)
         async with limit:
             result = _result(await caller(partial(call, ctx)))
         await attendant.completing(ctx)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from famulus.conformance.case import Case
+from famulus.conformance.gate import Gate
 from famulus.conformance.implementations import implementations_of
 from famulus.conformance.report import refused
 from famulus.conformance.theatre import Play
@@ -26,6 +27,7 @@ class MemoryTheatre:
         self._stage = stage
         self.store: RunStore = stage.runs
         self.catalog = stage.engine.catalog
+        self.gate = Gate(stage.engine.executor)
 
     def now(self) -> float:
         return self._stage.clock.now()

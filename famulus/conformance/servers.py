@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from famulus.application import compose
 from famulus.blueprint.builtins import BUILT_INS
 from famulus.conformance.case import Case, with_names
+from famulus.conformance.gate import Gate
 from famulus.conformance.implementations import caller_on, implementations_of
 from famulus.conformance.report import refused
 from famulus.conformance.theatre import Play
@@ -60,7 +61,8 @@ class CaseRegistry(Registry):
 class ServerTheatre:
     """Keeps `famulus.conformance.theatre.Theatre`, in real time."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, gate: Gate) -> None:
+        self.gate = gate
         self._bus = app.bus
         self.store: RunStore = app.engine.ports.store
         self.catalog = app.engine.catalog
@@ -86,6 +88,7 @@ class Worker:
         self.loop = asyncio.new_event_loop()
         self._settings = settings
         self._app: Any = None
+        self.gate: Gate
         self._failure: BaseException | None = None
         self._is_ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="famulus-conformance", daemon=True)
@@ -130,6 +133,7 @@ class Worker:
         await self._app.start()
         while not self._app.is_ready:  # noqa: ASYNC110  # Faust tells nobody
             await asyncio.sleep(LOOK_SECONDS)
+        self.gate = Gate(self._app.engine.executor)
 
 
 class Servers:
@@ -233,7 +237,7 @@ async def run_on_servers(case: Case, worker: Worker) -> dict[str, Any]:
     mine = with_names(case, blueprint_name=lambda known: f"{name}-{known}", node_name=lambda uses: _own(name, uses))
 
     async def play(app: Any) -> dict[str, Any]:
-        theatre = ServerTheatre(app)
+        theatre = ServerTheatre(app, worker.gate)
         try:
             for blueprint in mine.blueprints:
                 await theatre.catalog.register(blueprint)

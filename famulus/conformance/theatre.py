@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from famulus.conformance.case import Case
+from famulus.conformance.gate import Gate
 from famulus.conformance.report import report
 from famulus.engine.loader import state_of
 from famulus.engine.rows import decode, step_state
@@ -39,6 +40,7 @@ class Theatre(Protocol):
 
     store: RunStore
     catalog: Catalog
+    gate: Gate
 
     def now(self) -> float: ...
 
@@ -66,9 +68,10 @@ class Play:
         self._numbers = itertools.count(1)
 
     async def perform(self) -> dict[str, Any]:
-        await self._start()
-        while not await self._is_over():
-            pass
+        with self._theatre.gate.before(self._run_id, self._is_to_be_cancelled):
+            await self._start()
+            while not await self._is_over():
+                pass
         return await self._report(self._run_id)
 
     async def completing(self, ctx: NodeContext) -> None:
@@ -78,16 +81,6 @@ class Play:
         await self._command(self._run_id, "pause", reason="to be cancelled")
         while await self._status() not in _STANDS_STILL:  # noqa: ASYNC110  # the store tells nobody
             await asyncio.sleep(PAUSED_LOOK_SECONDS)
-
-    async def beginning(self, ctx: NodeContext) -> None:
-        """Hold a node for good that would begin behind a built-in node that the run is to be cancelled after."""
-        after = self._case.cancelled_after
-        if after is None or not self._case.is_built_in(after) or ctx.node_id == after:
-            return
-        run = await self._state(self._run_id)
-        if run is not None and NodeId(after) in run.outputs:
-            await self._command(self._run_id, "cancel", reason=f"after {after}")
-            await asyncio.get_running_loop().create_future()
 
     async def _start(self) -> None:
         case, now = self._case, self._theatre.now()
@@ -114,6 +107,8 @@ class Play:
             return bool(runs)
         if known and known[0].status is RunStatus.PAUSED:
             await self._cancel_paused(known[0])
+        elif known and self._is_to_be_cancelled(known[0]):
+            await self._cancel()
         elif (
             self._case.is_cancelled_first
             or known != runs
@@ -142,6 +137,22 @@ class Play:
         if any(step.node_id == self._case.cancelled_after and step.is_live for step in root.steps.values()):
             return
         await self._command(self._run_id, "cancel", reason=f"after {self._case.cancelled_after}")
+
+    def _is_to_be_cancelled(self, root: RunState) -> bool:
+        """Whether the built-in node that the run is to be cancelled after has completed, and the run goes on."""
+        after = self._case.cancelled_after
+        if after is None or not self._case.is_built_in(after) or NodeId(after) not in root.outputs:
+            return False
+        known = root.step_of(NodeId(after))
+        is_failed = known is not None and known.is_handled
+        return not (is_failed or root.status in RUN_ENDED or root.ending is not None)
+
+    async def _cancel(self) -> None:
+        await self._command(self._run_id, "cancel", reason=f"after {self._case.cancelled_after}")
+        await self._theatre.settle()
+        while (root := await self._state(self._run_id)) is not None and self._is_to_be_cancelled(root):
+            await self._wait()
+            await self._theatre.settle()
 
     # -- from outside ------------------------------------------------------------------------------------------------
 
