@@ -39,7 +39,7 @@ CEL_FUNCTIONS: Final = frozenset(
     }
 )
 
-_PATH: Final = re.compile(r"[A-Za-z0-9_$]+(?:\.[A-Za-z0-9_$]+)*")
+_PATH: Final = re.compile(r"[A-Za-z0-9_$.]+")
 _UNDEFINED: Final = re.compile(r"Undefined variable or function: '([^']*)'")
 _SYNTAX: Final = re.compile(
     r"ERROR: <input>:([0-9]+):([0-9]+): (?:Syntax error: )?(.*?)(?: expecting \{.*)?$", re.MULTILINE
@@ -70,18 +70,21 @@ def compile_expression(text: str, *, language: Language) -> Expression:
 
 
 def is_valid_path(text: str) -> bool:
-    """Say whether the text is a path; what is none is always absent."""
-    return _PATH.fullmatch(text) is not None
+    """Say whether the text is a path as one is meant to be: what has no name before or behind a dot is a slip.
+
+    It is absent, unless there is a property whose name is empty.
+    """
+    return _PATH.fullmatch(text) is not None and all(text.split("."))
 
 
 class PathExpression:
-    """Property names and list indexes, split at dots."""
+    """Property names and list indexes, split at dots. A name may be empty."""
 
     __slots__ = ("_path", "roots", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._path = tuple(text.split(".")) if is_valid_path(text) else ()
+        self._path = tuple(text.split(".")) if _PATH.fullmatch(text) else ()
         self.roots = frozenset(self._path[:1])
 
     def evaluate(self, lookup: Lookup) -> Any:

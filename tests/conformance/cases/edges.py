@@ -122,6 +122,12 @@ PATHS = [
     fails_to_hold(
         "a dotted context key cannot be named", "x.y", initial={"x.y": True}, spec="2: a dot is not a path; 4"
     ),
+    holds(
+        "between two dots may stand the empty name of a property",
+        "flag..x",
+        initial={"flag": {"": {"x": 1}}},
+        spec="4: [A-Za-z0-9_$.]+, split at dots",
+    ),
     fails_to_hold("a path that ends with a dot is absent", "flag.", initial={"flag": {"x": 1}}, spec="4: missing step"),
     fails_to_hold(
         "a path of two dots in a row is absent", "flag..x", initial={"flag": {"x": 1}}, spec="4: missing step"

@@ -78,6 +78,12 @@ def test_what_is_no_path_or_leads_nowhere_is_absent(text: str) -> None:
     assert path(text, a={"b": 1}, n=None) is ABSENT
 
 
+@pytest.mark.parametrize("text", ["a..b", "a.", ".b"])
+def test_a_name_in_a_path_may_be_empty(text: str) -> None:
+    assert path(text, **{"a": {"": {"b": 1}}, "": {"b": 1}}) is not ABSENT
+    assert not is_valid_path(text)
+
+
 @pytest.mark.parametrize(("text", "valid"), [("a.$b._c.0", True), ("a..b", False), ("a ", False), ("a\n", False)])
 def test_the_linter_can_tell_paths(text: str, *, valid: bool) -> None:
     assert is_valid_path(text) is valid
