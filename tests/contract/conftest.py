@@ -69,6 +69,8 @@ if TYPE_CHECKING:
 
 
 CASSANDRA_KEYSPACE = "famulus_contract_tests"
+SERVER_SECONDS = 20.0
+"""What a server may take that is there, on a machine that has much else to do."""
 
 
 class Backend(Protocol):
@@ -225,7 +227,9 @@ class CassandraBackend:
         await self._opened.aclose()
 
     async def _client(self) -> CassandraDatabase:
-        database = await CassandraDatabase.open(self._contact_points, keyspace=CASSANDRA_KEYSPACE)
+        database = await CassandraDatabase.open(
+            self._contact_points, keyspace=CASSANDRA_KEYSPACE, request_timeout=SERVER_SECONDS
+        )
         self._opened.push_async_callback(database.close)
         return database
 
@@ -281,7 +285,7 @@ class RedisJoinsBackend:
     """Loses the keys of its own namespace, and every script: a server that is not ours is not flushed."""
 
     def __init__(self, url: str, namespace: str) -> None:
-        self.joins = RedisJoins(url, namespace=namespace)
+        self.joins = RedisJoins(url, namespace=namespace, timeout_seconds=SERVER_SECONDS)
         self._url = url
         self._namespace = namespace
 

@@ -127,7 +127,7 @@ async def test_a_subscription_gets_what_is_there_and_what_comes(bus: MemoryBus) 
     consumer = asyncio.create_task(consume())
     await asyncio.sleep(0)
     later = [bus.append_job(1, b"b", b"later"), bus.append_job(0, b"a", b"later")]
-    await asyncio.wait_for(consumer, 5)
+    await asyncio.wait_for(consumer, 20)
 
     assert seen[0] == before
     assert sorted(seen[1:], key=lambda record: -record.partition) == later

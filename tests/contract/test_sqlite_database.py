@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 TAKE_EPOCHS = """
 import asyncio, sys
-from famulus.adapters.sqlite import SqliteDatabase, SqliteEpochs
+from famulus.adapters.sqlite import SqliteDatabase, SqliteEpochs, database
+
+database.BUSY_TIMEOUT_SECONDS = 60  # who holds the lock may get no time
 
 async def main():
     async with SqliteDatabase(sys.argv[1]) as database:
@@ -163,7 +165,7 @@ def test_several_processes_share_a_new_file(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", TAKE_EPOCHS, str(tmp_path / "famulus.db")]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
 
-    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=180)[0] for worker in workers]
 
     taken = [[int(line) for line in output.split()] for output in outputs]
     assert [worker.returncode for worker in workers] == [0] * 4
