@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 WORKER = Path(__file__).with_name("faust_worker.py")
-DEADLINE_SECONDS = 40.0
+DEADLINE_SECONDS = 120.0
+"""Workers are real processes, each with a group to join."""
 
 
 @pytest.fixture(
@@ -76,13 +77,11 @@ class Cluster:
         return self.folder / "gate"
 
     async def create(self, *, partitions: int) -> None:
-        await ensure_topics(
-            self.brokers,
-            [
-                TopicSpec(name=self.topic, partitions=partitions),
-                TopicSpec(name=f"{self.topic}-dead", partitions=1),
-            ],
-        )
+        topics = [
+            TopicSpec(name=self.topic, partitions=partitions),
+            TopicSpec(name=f"{self.topic}-dead", partitions=1),
+        ]
+        await ensure_topics(self.brokers, topics, patience=DEADLINE_SECONDS)
 
     async def create_anew(self, *, partitions: int) -> None:
         """Delete the topic and make it again at once."""
@@ -117,7 +116,7 @@ class Cluster:
 
     async def send(self, *values: Any, partition: int | None = None) -> None:
         """Send each value, JSON unless it is bytes, to the partition or to that of its own key."""
-        producer: Any = await open_producer(self.brokers)
+        producer: Any = await open_producer(self.brokers, patience=DEADLINE_SECONDS)
         try:
             sent = [
                 await producer.send(

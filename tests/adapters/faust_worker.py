@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 TOPIC = os.environ.get("TEST_TOPIC", "")
 FOLDER = Path(os.environ.get("TEST_FOLDER", "."))
-DRAIN_SECONDS = 10.0
-TIMEOUTS = REAL_TIMEOUTS if os.environ.get("TEST_SERVERS") == "real" else EMBEDDED_TIMEOUTS
+DRAIN_SECONDS = 60.0
+IS_REAL = os.environ.get("TEST_SERVERS") == "real"
+SESSION_SECONDS = float(os.environ.get("TEST_SESSION_SECONDS", "10" if IS_REAL else "6"))
+"""Long: a worker that gets no time for so long loses its partitions, and what it has done since its last commit comes
+again."""
+TIMEOUTS = replace(REAL_TIMEOUTS if IS_REAL else EMBEDDED_TIMEOUTS, session=SESSION_SECONDS, rebalance=SESSION_SECONDS)
 
 
 def note(kind: str, name: str) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 READ = 40
 LONGER, SHORTER = 60, 10
-NO_LOOK = {"TEST_LOOK_SECONDS": "600"}
+NO_LOOK = {"TEST_LOOK_SECONDS": "600", "TEST_SESSION_SECONDS": "30"}
 
 
 def quick(name: str, count: int) -> list[dict[str, Any]]:

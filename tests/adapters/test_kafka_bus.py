@@ -33,7 +33,7 @@ class Topics:
             [TopicSpec(name=name, partitions=5) for name in (self.jobs, self.items)]
             + [TopicSpec(name=name, partitions=1) for name in (self.events, self.dead_letters)],
         )
-        self.producer: Any = await open_producer(self.brokers)
+        self.producer: Any = await open_producer(self.brokers, patience=60)
         self.bus = KafkaBus(
             lambda: self.producer,
             jobs=self.jobs,
@@ -41,8 +41,6 @@ class Topics:
             events=self.events,
             dead_letters=self.dead_letters,
             job_partitions=counts[self.jobs],
-            handover_seconds=2,
-            acknowledge_seconds=5,
         )
 
     async def first(self, topic: str, *, partition: int = 0) -> Any:
@@ -52,7 +50,7 @@ class Topics:
         await consumer.start()
         try:
             consumer.assign([TopicPartition(topic, partition)])
-            return await asyncio.wait_for(consumer.getone(), 10)
+            return await asyncio.wait_for(consumer.getone(), 60)
         finally:
             await consumer.stop()
 
@@ -175,7 +173,7 @@ async def test_workers_may_create_the_same_topics_at_the_same_time(brokers: str)
 async def test_a_topic_that_kafka_does_not_create_is_a_wrong_setting(real_servers: Mapping[str, str]) -> None:
     """Tansu takes any name."""
     with pytest.raises(SettingsError, match="Kafka refuses"):
-        await ensure_topics(real_servers["KAFKA_BROKERS"], [TopicSpec(name="not/a/name", partitions=1)], patience=5)
+        await ensure_topics(real_servers["KAFKA_BROKERS"], [TopicSpec(name="not/a/name", partitions=1)])
 
 
 async def test_a_broker_that_is_away_is_named() -> None:

@@ -17,7 +17,9 @@ LIMIT = Limit(name="slow", concurrency=2)
 
 @pytest.mark.embedded
 async def test_leases_are_told_until_they_are_given_back_or_expire(embedded_servers: Mapping[str, str]) -> None:
-    limits = RedisLimits(embedded_servers["REDIS_URL"], namespace=f"t{uuid.uuid4().hex[:12]}", lease_seconds=30.0)
+    limits = RedisLimits(
+        embedded_servers["REDIS_URL"], namespace=f"t{uuid.uuid4().hex[:12]}", lease_seconds=600.0, timeout_seconds=20
+    )
     try:
         await limits.take(LIMIT, "w1/r1/a/1")
         await limits.take(LIMIT, "w2/r2/a/1")
