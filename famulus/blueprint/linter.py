@@ -43,7 +43,7 @@ def lint(
         topology=topology_of(blueprint),
         node_ids=node_ids,
         entered=entered,
-        has_start=not node_ids <= entered,
+        led_to=_led_to(blueprint, node_ids - entered),
         implementations=implementations,
         blueprints=blueprints,
     )
@@ -71,6 +71,20 @@ def lint_document(
     found = lint(reading.blueprint, implementations=implementations, blueprints=blueprints)
     known = {(issue.code, issue.path) for issue in issues}
     return issues + [issue for issue in found if (issue.code, issue.path) not in known]
+
+
+def _led_to(blueprint: Blueprint, starts: Collection[NodeId]) -> frozenset[NodeId]:
+    """The nodes to which edges lead from these, and these."""
+    following: defaultdict[NodeId, list[NodeId]] = defaultdict(list)
+    for edge in blueprint.edges:
+        following[edge.source].append(edge.target)
+    found = set(starts)
+    left = list(starts)
+    while left:
+        onward = set(following[left.pop()]) - found
+        found |= onward
+        left += onward
+    return frozenset(found)
 
 
 def _missing_implementation(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
@@ -111,18 +125,24 @@ def _input_node(subject: Subject, node: Node, path: str, name: str) -> Iterator[
 
 
 def _orphan(subject: Subject, node: Node, path: str) -> Iterator[Issue]:
-    is_start = node.id not in subject.entered
-    is_reached = node.id in subject.topology.reachable
-    if len(subject.blueprint.nodes) == 1 or is_start or (is_reached and subject.has_start):
+    if len(subject.blueprint.nodes) == 1 or node.id not in subject.entered:
         return
-    if is_reached:
+    is_reached = node.id in subject.topology.reachable
+    if node.id in subject.led_to:
+        if not is_reached:
+            message = "only the fallback of a node that never runs leads here, so it never runs: connect it"
+            yield Issue("UNREACHABLE_NODE", message, path, node.id)
+    elif is_reached:
         # An issue by the letter of the specification; but the run does come here, so it may well be meant.
+        in_cycle = next((start for start in subject.topology.start_nodes if start in subject.entered), None)
         message = (
-            f"every node has an incoming edge, so the run begins at {subject.topology.start_nodes[0]!r}, in a cycle"
+            "no edges lead here from a start node: a run only comes here to stand in for a node, or to undo it"
+            if in_cycle is None
+            else f"no node can begin a run that has no incoming edge, so it begins at {in_cycle!r}, in a cycle"
         )
         yield Issue("ORPHAN_NODE", message, path, node.id, severity="warning")
-        return
-    yield Issue("ORPHAN_NODE", "not reachable from a start node, so it never runs: connect it", path, node.id)
+    else:
+        yield Issue("ORPHAN_NODE", "not reachable from a start node, so it never runs: connect it", path, node.id)
 
 
 def _edge_ends(subject: Subject) -> Iterator[Issue]:

@@ -22,8 +22,8 @@ class Subject:
     node_ids: frozenset[NodeId]
     entered: frozenset[NodeId]
     """Nodes with an incoming edge."""
-    has_start: bool
-    """Whether some node has none; otherwise a run begins inside its cycles."""
+    led_to: frozenset[NodeId]
+    """Nodes without one, and those to which edges lead from there. Without any a run begins inside its cycles."""
     implementations: Collection[str] | None
     blueprints: Collection[str] | None
 

@@ -167,6 +167,18 @@ LINT = [
         "what hangs on such a cycle", graph("s", "a > b > a", "b > c"), orphan("a"), orphan("b"), orphan("c"), spec="12"
     ),
     found("a node with an edge to itself beside a start node", graph("s", "a > a"), orphan("a"), spec="12"),
+    found(
+        "a fallback that a cycle leads back to",
+        graph(node("a", fallback="f"), "f > b > f"),
+        orphan("f"),
+        orphan("b"),
+        spec="12: not reachable from a start node; a fallback node counts if it has no incoming edge",
+    ),
+    clean(
+        "a node to which its own fallback leads",
+        graph("s", node("a", fallback="f"), "f > a"),
+        spec="12: start nodes, a fallback node counts",
+    ),
     clean("a node alone with an edge to itself", graph("a > a"), spec="12: in blueprints of two nodes or more"),
     found(
         "a cycle without start node",

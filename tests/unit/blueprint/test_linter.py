@@ -80,6 +80,21 @@ def test_a_fallback_is_no_orphan() -> None:
     assert issues([node("a", config={"fallback": "f"}), node("f"), node("g")], [edge("f", "g")]) == []
 
 
+def test_a_cycle_behind_nothing_but_a_fallback_is_only_a_warning() -> None:
+    nodes = [node("a", config={"fallback": "f"}), node("f"), node("g")]
+
+    found = issues(nodes, [edge("f", "g"), edge("g", "f")])
+
+    assert brief(found) == [("ORPHAN_NODE", "nodes[1]", "f", None), ("ORPHAN_NODE", "nodes[2]", "g", None)]
+    assert {issue.severity for issue in found} == {"warning"}
+
+
+def test_what_only_its_own_fallback_leads_to_is_no_orphan_and_never_runs() -> None:
+    nodes = [node("s"), node("a", config={"fallback": "f"}), node("f")]
+
+    assert brief(issues(nodes, [edge("f", "a")])) == [("UNREACHABLE_NODE", "nodes[1]", "a", None)]
+
+
 def test_a_single_node_is_no_orphan() -> None:
     assert issues([node("a")], [edge("a", "a")]) == []
 
