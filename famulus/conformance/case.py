@@ -43,8 +43,13 @@ class Case:
     def blueprints(self) -> Sequence[Blueprint]:
         return (*self.children.values(), self.blueprint)
 
+    @property
+    def built_ins(self) -> frozenset[str]:
+        """But for those of which the case brings an implementation of its own."""
+        return BUILT_INS - self.nodes.keys()
+
     def is_built_in(self, node_id: str) -> bool:
-        return any(node.id == node_id and node.uses in BUILT_INS for node in self.blueprint.nodes)
+        return any(node.id == node_id and node.uses in self.built_ins for node in self.blueprint.nodes)
 
     def is_timed(self, blueprint_id: str, node_id: str) -> bool:
         """Whether the code of a node may only take so long."""
@@ -67,9 +72,10 @@ def read_case(
     given = dict(options or {})
     in_metadata = {name: value for name, value in given.items() if name in IN_METADATA}
     concurrency = given.get("concurrency")
+    held = (lambda parsed: parsed) if "sleep" in nodes else _held
     return Case(
-        blueprint=_held(parse_blueprint(_with_metadata(blueprint, in_metadata), default_id=DEFAULT_ID)),
-        children={name: _held(parse_blueprint(_with_id(child, name))) for name, child in (children or {}).items()},
+        blueprint=held(parse_blueprint(_with_metadata(blueprint, in_metadata), default_id=DEFAULT_ID)),
+        children={name: held(parse_blueprint(_with_id(child, name))) for name, child in (children or {}).items()},
         nodes=nodes,
         initial=dict(initial or {}),
         resume=list(resume or ()),
@@ -109,12 +115,25 @@ def _held_node(node: Node) -> Node:
 
 def with_names(case: Case, *, blueprint_name: Callable[[str], str], node_name: Callable[[str], str]) -> Case:
     """The case under names that no other case has, of blueprints and of implementations."""
+    built_ins = case.built_ins
+
+    def own_name(uses: str) -> str:
+        return uses if uses in built_ins else node_name(uses)
+
+    def renamed_node(node: Node) -> Node:
+        params = dict(node.params)
+        if node.uses in built_ins and isinstance(params.get("blueprintId"), str) and params["blueprintId"]:
+            params["blueprintId"] = blueprint_name(params["blueprintId"])
+        for key, of in (("workerUsesKey", "batch-scatter"), ("uses", "map")):
+            if node.uses == of and of in built_ins and isinstance(params.get(key), str) and params[key]:
+                params[key] = own_name(params[key])
+        return replace(node, uses=own_name(node.uses), params=params)
 
     def renamed(blueprint: Blueprint) -> Blueprint:
         return replace(
             blueprint,
             id=BlueprintId(blueprint_name(blueprint.id)),
-            nodes=tuple(_renamed_node(node, blueprint_name, node_name) for node in blueprint.nodes),
+            nodes=tuple(renamed_node(node) for node in blueprint.nodes),
         )
 
     return replace(
@@ -122,13 +141,3 @@ def with_names(case: Case, *, blueprint_name: Callable[[str], str], node_name: C
         blueprint=renamed(case.blueprint),
         children={name: renamed(child) for name, child in case.children.items()},
     )
-
-
-def _renamed_node(node: Node, blueprint_name: Callable[[str], str], node_name: Callable[[str], str]) -> Node:
-    params = dict(node.params)
-    if isinstance(params.get("blueprintId"), str) and params["blueprintId"]:
-        params["blueprintId"] = blueprint_name(params["blueprintId"])
-    for key, of in (("workerUsesKey", "batch-scatter"), ("uses", "map")):
-        if node.uses == of and isinstance(params.get(key), str) and params[key]:
-            params[key] = node_name(params[key])
-    return replace(node, uses=node_name(node.uses), params=params)

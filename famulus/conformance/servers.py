@@ -23,7 +23,6 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from famulus.application import compose
-from famulus.blueprint.builtins import BUILT_INS
 from famulus.conformance.case import Case, with_names
 from famulus.conformance.gate import Gate
 from famulus.conformance.implementations import caller_on, implementations_of
@@ -234,7 +233,7 @@ SERVERS: Final = Servers()
 async def run_on_servers(case: Case, worker: Worker) -> dict[str, Any]:
     name = f"c{uuid.uuid4().hex[:12]}"
     caller = caller_on(asyncio.get_running_loop())
-    mine = with_names(case, blueprint_name=lambda known: f"{name}-{known}", node_name=lambda uses: _own(name, uses))
+    mine = with_names(case, blueprint_name=lambda known: f"{name}-{known}", node_name=lambda uses: f"{name}:{uses}")
 
     async def play(app: Any) -> dict[str, Any]:
         theatre = ServerTheatre(app, worker.gate)
@@ -256,7 +255,3 @@ async def run_on_servers(case: Case, worker: Worker) -> dict[str, Any]:
 
     found: dict[str, Any] = await worker.call(play)
     return found
-
-
-def _own(name: str, uses: str) -> str:
-    return uses if uses in BUILT_INS else f"{name}:{uses}"

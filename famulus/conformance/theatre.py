@@ -18,6 +18,7 @@ from famulus.flow.waiting import ForChild
 from famulus.ids import NodeId, RunId
 
 if TYPE_CHECKING:
+    from famulus.blueprint.model import Node
     from famulus.engine.catalog import Catalog
     from famulus.flow.state import RunState, StepState
     from famulus.nodes import NodeContext
@@ -237,9 +238,12 @@ class Play:
         started = [
             step.output["runId"]
             for step in run.steps.values()
-            if step.status is StepStatus.COMPLETED and run.graph.node(step.node_id).uses == "startRun"
+            if step.status is StepStatus.COMPLETED and self._starts_run(run.graph.node(step.node_id))
         ]
         return [RunId(child) for child in dict.fromkeys([*told, *started]) if child]
+
+    def _starts_run(self, node: Node) -> bool:
+        return node.uses == "startRun" and node.uses in self._case.built_ins
 
     async def _report(self, run_id: RunId) -> dict[str, Any]:
         rows = await self._theatre.store.load(run_id)

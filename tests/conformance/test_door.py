@@ -11,6 +11,7 @@ import pytest
 from conformance.case import edge, fails, gives, graph, node
 
 from famulus.conformance import lint_case, run_case
+from famulus.conformance.case import read_case, with_names
 from famulus.errors import BlueprintError
 from famulus.nodes import Result
 
@@ -90,6 +91,31 @@ async def test_a_sync_callable_that_takes_too_long_is_timed_out() -> None:
     report = await run_case(graph(node("a", timeout=30)), {"a": lambda _: time.sleep(0.3)})
 
     assert report["errors"] == ["a"]
+
+
+@pytest.mark.parametrize("uses", ["map", "startRun", "sleep", "wait", "subflow"])
+async def test_a_callable_goes_before_a_built_in_node_of_its_name(uses: str) -> None:
+    params = {"uses": "a", "blueprintId": "kid", "duration": 1}
+    blueprint = graph(node("m", uses, params), "a > m > z")
+    nodes = {"a": gives(1), uses: lambda ctx: dict(ctx.params), "z": lambda ctx: ctx.input}
+
+    report = await run_case(blueprint, nodes)
+    cut = await run_case(blueprint, nodes, cancel={"after": "m"})
+
+    assert (report["status"], report["outputs"]) == ("completed", {"a": 1, "m": params, "z": params})
+    assert (cut["status"], cut["outputs"]) == ("cancelled", {"a": 1, "m": params})
+
+
+def test_a_callable_keeps_its_params_where_cases_are_given_names_of_their_own() -> None:
+    blueprint = graph(node("m", "map", {"uses": "a", "blueprintId": "kid"}), node("n", "sleep", {"duration": 1}))
+    case = read_case(
+        blueprint, {"map": gives(1), "a": gives(2)}, None, children=None, resume=None, cancel=None, options=None
+    )
+
+    named = with_names(case, blueprint_name=lambda known: f"c-{known}", node_name=lambda uses: f"c:{uses}")
+
+    assert [each.uses for each in named.blueprint.nodes] == ["c:map", "sleep"]
+    assert named.blueprint.nodes[0].params == {"uses": "a", "blueprintId": "kid"}
 
 
 async def test_retries_are_attempts_and_no_starts() -> None:
