@@ -35,8 +35,10 @@ OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed")
 SESSION_SECONDS = "6"
 """Until a killed worker's partitions move: the shortest that Kafka allows."""
 
-hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+# How long it takes to draw says how busy the machine is.
+TIMELESS: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("local", **TIMELESS, print_blob=True)
+hypothesis.settings.register_profile("ci", **TIMELESS, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 JOBS = TP("jobs", 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from support.world import eventually
 from app.watchdog.looping import BEAT_SECONDS, LoopWatch
 
 ALARM_SECONDS = 0.2
-BLOCKED_SECONDS = BEAT_SECONDS + 4 * ALARM_SECONDS
+BLOCKED_SECONDS = 20.0
+"""At most: until the thread has told what is asked for."""
 
 
 class Told:
@@ -45,8 +46,10 @@ async def watch(told: Told) -> Iterator[LoopWatch]:
     watch.stop()
 
 
-async def block(seconds: float) -> None:
-    time.sleep(seconds)  # noqa: ASYNC251 - that is what is looked for
+async def block(until: Callable[[], bool]) -> None:
+    end = time.monotonic() + BLOCKED_SECONDS
+    while not until() and time.monotonic() < end:
+        time.sleep(0.01)  # noqa: ASYNC251 - that is what is looked for
 
 
 def messages(caplog: pytest.LogCaptureFixture, action: str) -> list[str]:
@@ -55,23 +58,28 @@ def messages(caplog: pytest.LogCaptureFixture, action: str) -> list[str]:
 
 @pytest.mark.usefixtures("watch")
 async def test_a_blocked_loop_is_told_with_the_step_and_the_stack(told: Told, caplog: Any) -> None:
+    def of_the_step() -> list[str]:
+        return [message for message in messages(caplog, "loop_blocked") if "step pay of run r1" in message]
+
     with caplog.at_level(logging.WARNING):
-        await asyncio.create_task(block(BLOCKED_SECONDS), name="pay")
+        await asyncio.create_task(block(lambda: len(of_the_step()) >= 2), name="pay")
         await eventually(lambda: bool(messages(caplog, "loop_free")))
 
-    first = messages(caplog, "loop_blocked")[0]
-    assert "step pay of run r1" in first
-    assert "in block" in first
-    assert "time.sleep(seconds)" in first
-    assert told.blocked == 1
+    assert len(of_the_step()) >= 2
+    assert all("in block" in message for message in of_the_step())
+    # Once for each time that it is blocked, however often that is told. A busy machine blocks it too.
+    assert 1 <= told.blocked < len(messages(caplog, "loop_blocked"))
 
 
 async def test_a_loop_that_turns_is_left_alone(watch: LoopWatch, told: Told) -> None:
+    longest, turned_at = 0.0, time.monotonic()
     for _ in range(10):
         await asyncio.sleep(BEAT_SECONDS / 5)
+        longest, turned_at = max(longest, time.monotonic() - turned_at), time.monotonic()
 
-    assert told.blocked == 0
-    assert watch.blocked_until is None
+    is_told = (told.blocked, watch.blocked_until) != (0, None)
+    longest = max(longest, time.monotonic() - turned_at)
+    assert not is_told or longest >= ALARM_SECONDS, "told of a loop that had turned"
 
 
 async def test_a_loop_that_stays_blocked_is_given_up(told: Told) -> None:
@@ -84,7 +92,7 @@ async def test_a_loop_that_stays_blocked_is_given_up(told: Told) -> None:
     )
     watch.start()
     try:
-        await block(BLOCKED_SECONDS)
+        await block(lambda: bool(told.dead))
     finally:
         watch.stop()
 

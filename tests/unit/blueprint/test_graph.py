@@ -182,11 +182,11 @@ def test_the_metadata_makes_cel_the_language_of_the_blueprint() -> None:
 def test_a_chain_of_20000_nodes_is_built_in_linear_time(*, closing: bool) -> None:
     ids = [f"n{number}" for number in range(20_000)]
     edges = [*pairwise(ids), *((node_id, ids[0]) for node_id in ids if closing)]
-    began = time.perf_counter()
+    began = time.process_time()
 
     built = graph(ids, edges, cycleEntryPoints=ids[10_000:])
 
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert built.is_dag is not closing
 
 

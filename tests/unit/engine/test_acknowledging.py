@@ -25,8 +25,8 @@ async def test_a_step_that_waits_for_its_next_attempt_holds_no_record() -> None:
             run = await world.store.load(RunId("r"))
             return run is not None and [step.status for step in run.steps] == ["retrying"]
 
-        await eventually(is_retrying, within=3.0)
-        await eventually(lambda: not world.handling, within=3.0)
+        await eventually(is_retrying)
+        await eventually(lambda: not world.handling)
 
 
 async def test_a_hint_is_not_acknowledged_when_the_outcome_of_its_step_could_not_be_written() -> None:
@@ -44,11 +44,11 @@ async def test_a_hint_is_not_acknowledged_when_the_outcome_of_its_step_could_not
         await world.push(blueprint("b", {"a": "work"}))
         await world.start("b", "r")
         records = world.engines[0].counts
-        await eventually(lambda: records["records"] == 2 and len(world.handling) == 1, within=3.0)  # the hint waits
+        await eventually(lambda: records["records"] == 2 and len(world.handling) == 1)  # the hint waits
 
         world.machine.before["commit"].append(ValueError("a bug in the store"))
         gate.set()
-        view = await world.ended("r", within=3.0)
+        view = await world.ended("r")
 
     assert outputs(view) == {"a": "done"}
 
@@ -64,11 +64,9 @@ async def test_a_record_of_which_nothing_can_be_stored_becomes_a_dead_letter() -
 
         await world.start("b", "r")
 
-        await eventually(
-            lambda: [letter.code for letter in world.bus.dead_letters] == ["cannot_be_handled"], within=3.0
-        )
+        await eventually(lambda: [letter.code for letter in world.bus.dead_letters] == ["cannot_be_handled"])
         await world.start("b", "next")
-        await world.ended("next", within=3.0)
+        await world.ended("next")
 
 
 async def test_events_that_are_too_many_for_one_record_are_sent_in_several() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -441,22 +442,26 @@ async def test_a_node_that_is_cancelled_with_a_grace_may_come_to_its_end() -> No
 
 async def test_a_node_that_goes_on_after_the_grace_is_cancelled() -> None:
     began, seen = asyncio.Event(), []
+    cancelled_at = 0.0
 
     async def stubborn(ctx: NodeContext) -> None:
+        nonlocal cancelled_at
         began.set()
         try:
             await asyncio.Event().wait()
         finally:
+            cancelled_at = time.monotonic()
             seen.append(ctx.cancelled)
 
     async with Controlled(stubborn=stubborn) as world:
         await world.starts(blueprint("b", {"a": "stubborn"}))
         await began.wait()
 
+        asked_at = time.monotonic()
         await world.order("cancel", grace_seconds=0.05)
 
-        assert seen == []
         await eventually(lambda: seen == [True])
+        assert cancelled_at - asked_at >= 0.05
 
 
 async def test_a_node_in_a_thread_sees_that_it_is_not_wanted() -> None:

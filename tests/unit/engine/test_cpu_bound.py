@@ -99,14 +99,15 @@ async def test_an_output_that_cannot_be_stored_is_told_by_its_process() -> None:
 @pytest.mark.parametrize("limit", ["timeout", "heartbeatTimeout"])
 async def test_an_attempt_out_of_time_has_its_process_killed(limit: str) -> None:
     async with World(FUNCTIONS, execution=ExecutionLimits(processes=1)) as world:
-        config = {limit: 4000, "maxRetries": 2}  # the second process begins within it, on a busy machine too
+        config = {limit: 4000, "maxRetries": 10}  # on a busy machine the next process may not begin within it either
         view = await world.run(blueprint("one", {"a": {"uses": "hang", "config": config}}))
 
-    assert (view.steps[0].output, view.steps[0].attempt) == ("done", 2)
+    assert view.steps[0].output == "done"
+    assert view.steps[0].attempt > 1
 
 
 async def test_heartbeats_come_through() -> None:
-    step, _, _ = await outcome("beat", heartbeatTimeout=5000)
+    step, _, _ = await outcome("beat", heartbeatTimeout=30_000)
 
     assert step.output == "done"
 

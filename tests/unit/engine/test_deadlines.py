@@ -101,26 +101,28 @@ async def test_an_attempt_that_does_not_beat_is_tried_again() -> None:
             await asyncio.Event().wait()
         return "done"
 
-    step = await outcome(f, maxRetries=2, heartbeatTimeout=30)
+    # More than one, for on a busy machine the next may have no time to begin either.
+    step = await outcome(f, maxRetries=20, heartbeatTimeout=30)
 
-    assert (step.status, step.output, attempts) == ("completed", "done", [1, 2])
+    assert (step.status, step.output, attempts[:1]) == ("completed", "done", [1])
+    assert step.attempt > 1
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
 async def test_an_attempt_that_beats_may_take_longer_than_its_heartbeat_timeout(kind: str) -> None:
     async def in_loop(ctx: NodeContext) -> str:
-        for _ in range(20):
+        for _ in range(45):
             await asyncio.sleep(0.05)
             ctx.heartbeat()
         return "done"
 
     def in_thread(ctx: ThreadContext) -> str:
-        for _ in range(20):
+        for _ in range(45):
             time.sleep(0.05)
             ctx.heartbeat()
         return "done"
 
-    step = await outcome(in_loop if kind == "async" else in_thread, heartbeatTimeout=700)
+    step = await outcome(in_loop if kind == "async" else in_thread, heartbeatTimeout=2000)
 
     assert (step.status, step.output) == ("completed", "done")
 
@@ -143,12 +145,12 @@ async def test_a_thread_that_does_not_beat_is_left_alone_and_its_late_result_ign
 
 async def test_progress_and_chunks_are_heartbeats() -> None:
     async def f(ctx: NodeContext) -> str:
-        for number in range(20):
+        for number in range(45):
             await asyncio.sleep(0.05)
-            ctx.progress(number / 20) if number % 2 else ctx.emit(number)
+            ctx.progress(number / 45) if number % 2 else ctx.emit(number)
         return "done"
 
-    assert (await outcome(f, heartbeatTimeout=700)).status == "completed"
+    assert (await outcome(f, heartbeatTimeout=2000)).status == "completed"
 
 
 # -- the step with all its attempts ----------------------------------------------------------------------------------
@@ -164,10 +166,10 @@ async def test_the_total_timeout_cuts_an_attempt_short_and_is_the_last() -> None
             await asyncio.Event().wait()
         raise ConnectionError("again")
 
-    step = await outcome(f, maxRetries=50, timeout=10_000, totalTimeout=200)
+    step = await outcome(f, maxRetries=50, timeout=10_000, totalTimeout=2000)
 
     assert (step.status, step.error["type"], attempts) == ("failed", "TimeoutError", [1, 2])
-    assert "200 ms in all" in step.reason
+    assert "2000 ms in all" in step.reason
 
 
 async def test_the_timeout_of_an_attempt_counts_where_it_is_shorter_than_what_is_left() -> None:

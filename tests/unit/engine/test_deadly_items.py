@@ -127,7 +127,7 @@ async def test_an_item_under_which_other_workers_die_is_parked_by_its_owner_and_
 
 async def test_items_that_are_handed_over_and_fall_silent_are_counted_too() -> None:
     deadly = Deadly()
-    options = {"item_patience_seconds": 0.1, "taken_seconds": 0.01, "handover_seconds": 0.02}
+    options = {"item_patience_seconds": 0.5, "taken_seconds": 0.01, "handover_seconds": 0.02}
     async with world_of(deadly, **options) as world:
         await world.push(spread(10))
         await world.start("big", "r1")

@@ -32,10 +32,10 @@ documents = st.dictionaries(names, json_values | st.sampled_from((*TYPES, *COMMA
 
 
 def read(reader: Callable[..., Any], value: bytes) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with suppress(BadRecordError):
         reader(value, max_bytes=LIMIT)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize("reader", READERS)

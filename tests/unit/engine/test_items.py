@@ -267,11 +267,11 @@ async def test_a_record_that_was_lost_is_sent_again() -> None:
 
 async def test_an_item_that_runs_for_longer_than_the_patience_is_not_sent_again() -> None:
     async def item(ctx: NodeContext) -> Any:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(3.0)
         return ctx.input
 
     async with FaultyWorld(
-        {"give": give, "echo": echo, "item": item}, item_patience_seconds=0.15, taken_seconds=0.02, handover_seconds=0.1
+        {"give": give, "echo": echo, "item": item}, item_patience_seconds=1.5, taken_seconds=0.02, handover_seconds=0.1
     ) as world:
         await world.push(spread(3))
         await world.start("big", "r1")
@@ -420,7 +420,7 @@ async def test_items_of_a_cancelled_run_are_told_and_then_stopped_on_whichever_w
         await gate.wait()
 
     functions = {"give": give, "echo": echo, "item": item, "undo": undo}
-    options = {"item_patience_seconds": 0.3, "taken_seconds": 0.02, "handover_seconds": handover}
+    options = {"item_patience_seconds": 3.0, "taken_seconds": 0.02, "handover_seconds": handover}
     async with FaultyWorld(functions, **options) as world:
         shared(world)
         document = spread(40)

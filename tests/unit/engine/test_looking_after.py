@@ -22,7 +22,7 @@ async def an_open_run(world: FaultyWorld) -> None:
     """A run in the rows that no record tells of any more, and that no engine has in memory."""
     await world.push(CHAIN)
     await world.start("chain", "r")
-    await eventually(lambda: world.engines[0].counts["handed_over"] > 0 and not world.handling, within=3.0)
+    await eventually(lambda: world.engines[0].counts["handed_over"] > 0 and not world.handling)
     session = world.engines[0].runs.live(RunId("r"))
     assert session is not None
     session.close()
@@ -68,7 +68,7 @@ async def test_a_new_owner_looks_after_open_runs_until_it_has_them_all(call: str
 
         world.assign(owner, world.partitions)
 
-        await eventually(lambda: owner.runs.live(RunId("r")) is not None, within=3.0)
+        await eventually(lambda: owner.runs.live(RunId("r")) is not None)
 
 
 async def test_a_run_that_cannot_be_loaded_now_keeps_no_other_from_being_looked_after() -> None:
@@ -80,7 +80,7 @@ async def test_a_run_that_cannot_be_loaded_now_keeps_no_other_from_being_looked_
         for run_id in runs:
             await world.start("chain", run_id)
         engine = world.engines[0]
-        await eventually(lambda: engine.counts["handed_over"] >= 5 and not world.handling, within=3.0)
+        await eventually(lambda: engine.counts["handed_over"] >= 5 and not world.handling)
         for run_id in runs:
             session = engine.runs.live(run_id)
             assert session is not None
@@ -100,4 +100,4 @@ async def test_an_owner_whose_epoch_fails_in_a_way_that_nobody_foresaw_asks_agai
 
         world.assign(owner, world.partitions)
 
-        await eventually(lambda: owner.runs.tenure.has_begun, within=3.0)
+        await eventually(lambda: owner.runs.tenure.has_begun)

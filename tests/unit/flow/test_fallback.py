@@ -402,10 +402,10 @@ def test_the_cost_of_a_failure_does_not_grow_with_the_nodes_that_share_the_fallb
         nodes = {**{name: falls_back_to("f") for name in names}, "f": "x"}
         heart = Heart(graph_of(nodes)).start()
         facts = [heart.failed(name) for name in names]
-        began = time.perf_counter()
+        began = time.process_time()
         for fact in facts:
             heart.tell(fact)
-        return (time.perf_counter() - began) / width
+        return (time.process_time() - began) / width
 
     few = min(seconds_for_each(200) for _ in range(3))
     many = min(seconds_for_each(6000) for _ in range(2))
