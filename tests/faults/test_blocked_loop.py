@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 BLOCKED_SECONDS = 12
 """Six sessions of the embedded stack, two of the real one."""
 NODES = {"FAMULUS_NODES": "support.counted_nodes,support.heavy_nodes", "FAMULUS_LOOP_ALARM_SECONDS": "1"}
+STUCK_SECONDS = 600
+ENDS_SECONDS = 60
 BLUEPRINTS = (
+    blueprint("stuck", {"block": {"uses": "heavy.block", "params": {"seconds": STUCK_SECONDS}}}),
     blueprint(
         "blocking",
         {"block": {"uses": "heavy.block", "params": {"seconds": BLOCKED_SECONDS}}, "after": "tests.quick"},
@@ -52,14 +55,14 @@ async def test_a_worker_alone_outlives_its_blocked_loop_and_tells_which_step_blo
     (run_id,) = await installation.start_runs(1, "blocking")
     await installation.executed(1)
 
-    await eventually(lambda: "the event loop is blocked" in worker.log(), within=10, every=0.1)
+    await eventually(lambda: "the event loop is blocked" in worker.log(), within=ENDS_SECONDS, every=0.1)
     async with installation.records() as auditor:
         await auditor.ended([run_id])
         await recorded_once(auditor, run_id)
         await auditor.all_agrees()
 
     # The watch looks now and then, and the run may have ended before it does.
-    await eventually(lambda: "the event loop turns again" in worker.log(), within=10, every=0.1)
+    await eventually(lambda: "the event loop turns again" in worker.log(), within=ENDS_SECONDS, every=0.1)
     told = worker.log()
     assert re.search(rf"blocked for [\d.]+ s by step block of run {re.escape(run_id)}", told)
     assert "in block_the_loop" in told
@@ -78,7 +81,7 @@ async def test_a_run_that_moves_from_a_worker_with_a_blocked_loop_is_recorded_on
     await other.ready()
     async with installation.records() as auditor:
         await auditor.ended([run_id])
-        await eventually(lambda: "the event loop turns again" in blocked.log(), within=40, every=0.1)
+        await eventually(lambda: "the event loop turns again" in blocked.log(), within=ENDS_SECONDS, every=0.1)
         await recorded_once(auditor, run_id)
         more = await installation.start_runs(20, "one")
         await auditor.ended(more)
@@ -92,7 +95,7 @@ async def test_a_run_that_moves_from_a_worker_with_a_blocked_loop_is_recorded_on
 @pytest.mark.slow
 async def test_a_worker_whose_loop_stays_blocked_ends_for_its_supervisor(installation: Installation) -> None:
     (worker,) = await installation.start_workers(1, **NODES, FAMULUS_LOOP_DEAD_SECONDS="4")
-    await installation.start_runs(1, "blocking")
+    await installation.start_runs(1, "stuck")
 
-    assert await worker.ended(within=30) == 70
+    assert await worker.ended(within=ENDS_SECONDS) == 70
     assert "the worker gives up" in worker.log()

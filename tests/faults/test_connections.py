@@ -6,13 +6,12 @@ recorded twice and the auditor has nothing to say. Nobody starts a worker anew.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
-from support.faulty import RECOVERY_SECONDS, RUNS, lasts
+from support.faulty import RUNS, lasts
 from support.installation import FAN_STEPS
 from support.proxy import Direction, Proxy
 from support.wires import Message
@@ -91,13 +90,11 @@ async def test_a_server_that_is_away_for_a_minute_burns_no_attempt(rig: Rig, ser
 
 async def test_a_slow_redis_costs_time_and_nothing_else(rig: Rig) -> None:
     rig.redis.delay(0.3)
-    began = time.monotonic()
 
     run_ids = await rig.installation.start_runs(RUNS)
-    await rig.installation.all_completed(run_ids, within=RECOVERY_SECONDS)
+    await rig.installation.all_completed(run_ids)
 
-    assert time.monotonic() - began < RECOVERY_SECONDS
-    assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
+    assert rig.called_again(run_ids) == []
     await rig.recovers(run_ids)
 
 
@@ -105,10 +102,10 @@ async def test_counts_that_redis_took_and_never_answered_fire_no_join_twice(rig:
     loss = rig.redis.lose_replies("EVALSHA", "EVAL", times=5)
 
     run_ids = await rig.installation.start_runs(RUNS)
-    await eventually(lambda: loss.lost > 0, every=0.05)
+    await eventually(lambda: loss.lost > 0, within=60.0, every=0.05)
 
     await rig.recovers(run_ids)
-    assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
+    assert rig.called_again(run_ids) == []
 
 
 # -- row 15: keys that are lost, and keys that come back ---------------------------------------------------------------
@@ -119,17 +116,23 @@ async def test_keys_that_come_back_from_the_past_fire_no_join_early_or_twice(rig
     async with Redis.from_url(f"redis://{rig.valkey.address}/0") as redis:
         run_ids = await rig.installation.start_runs(RUNS)
         await rig.called(run_ids, RUNS * len(FAN_STEPS) // 4)
-        snapshot = {key: await redis.dump(key) for key in await redis.keys("*")}
-        assert snapshot
+        snapshot: dict[bytes, bytes] = {}
+
+        async def something_is_counted() -> bool:
+            """Not yet, while workers leave Redis alone: it did not answer them in an earlier test."""
+            found = {key: await redis.dump(key) for key in await redis.keys("*")}
+            snapshot.update({key: value for key, value in found.items() if value is not None})
+            return bool(snapshot)
+
+        await eventually(something_is_counted, within=60.0, every=0.02)
         await rig.called(run_ids, RUNS * len(FAN_STEPS) // 2)
 
         await redis.flushall()
         for key, value in snapshot.items():
-            if value is not None:
-                await redis.restore(key, 0, value, replace=True)
+            await redis.restore(key, 0, value, replace=True)
 
         await rig.recovers(run_ids)
-        assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS)
+        assert rig.called_again(run_ids) == []
 
 
 # -- row 16: Cassandra times out before or after it applies ------------------------------------------------------------
@@ -149,7 +152,7 @@ async def test_a_write_that_times_out_is_recorded_once(rig: Rig, moment: str) ->
     await eventually(lambda: loss.lost == 8, within=60.0, every=0.05)
 
     await rig.recovers(run_ids)
-    assert len(rig.calls_of(run_ids)) == RUNS * len(FAN_STEPS), "an outcome that could not be stored is stored again"
+    assert rig.called_again(run_ids) == [], "an outcome that could not be stored is stored again"
 
 
 @pytest.mark.parametrize("moment", ["before it applies", pytest.param("after it applies", marks=pytest.mark.long)])

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from support.installation import Auditor, Installation
+from support.installation import END_SECONDS, Auditor, Installation
 from support.world import blueprint, eventually
 
 from famulus.errors import RunNotFoundError
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 INNOCENT = 20
 BUDGET = 2
+DEATHS = range(BUDGET, BUDGET + 3 + 1)
+"""Of the culprit: once free, once more, once in company, then alone. A partition that moves while it waits to be
+started counts as one of the first three."""
+PARKED_SECONDS = 300
+"""For as many workers as die of it, one after the other."""
 BLUEPRINTS = (
     blueprint("exit", {"deadly": "heavy.exit", "after": "tests.quick"}, ("deadly", "after")),
     blueprint("segfault", {"deadly": "heavy.segfault", "after": "tests.quick"}, ("deadly", "after")),
@@ -71,6 +76,11 @@ async def status_of(auditor: Auditor, run_id: str) -> str:
     return next((step.status for step in view.steps if step.node_id == "deadly"), "")
 
 
+def deaths_of(installation: Installation, run_id: str, step_id: str) -> int:
+    """How often it has ended a process, as it does whenever it is called."""
+    return sum((call.run_id, call.step_id) == (run_id, step_id) for call in installation.executions())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("deadly", ["exit", "segfault"])
 async def test_a_step_that_ends_its_process_is_parked_and_everything_else_completes(
@@ -84,8 +94,8 @@ async def test_a_step_that_ends_its_process_is_parked_and_everything_else_comple
             return await status_of(auditor, culprit) == "parked"
 
         await installation.executed(1)
-        await eventually(is_parked, within=150, every=0.5)
-        await auditor.ended(innocent, within=60)
+        await eventually(is_parked, within=PARKED_SECONDS, every=0.5)
+        await auditor.ended(innocent)
 
         assert await auditor.statuses(innocent) == {"completed": INNOCENT}
         for run_id in innocent:
@@ -94,9 +104,7 @@ async def test_a_step_that_ends_its_process_is_parked_and_everything_else_comple
             assert "step.parked" not in {type_ for type_, _ in await auditor.events(run_id)}
         step = next(step for step in (await auditor.reader.show(RunId(culprit))).steps if step.node_id == "deadly")
         assert "crash budget" in (step.reason or "")
-        deaths = len([worker for worker in installation.workers if worker.exit_code is not None])
-        assert deaths == BUDGET + 3
-        assert installation.workers[-1].exit_code is None
+        assert deaths_of(installation, culprit, "deadly") in DEATHS
         await auditor.all_agrees()
 
 
@@ -109,7 +117,7 @@ async def test_a_parked_step_goes_on_when_its_code_is_mended_and_it_is_tried_aga
         async def is_parked() -> bool:
             return await status_of(auditor, culprit) == "parked"
 
-        await eventually(is_parked, within=150, every=0.5)
+        await eventually(is_parked, within=PARKED_SECONDS, every=0.5)
         installation.open_gate("mended")
         retry = json.dumps({"type": "command", "command": "retry", "run_id": culprit, "by": "test"}).encode()
         async with installation.producer() as producer:
@@ -137,19 +145,18 @@ async def test_an_item_that_ends_its_process_is_parked_the_others_complete_and_e
         async def is_parked() -> bool:
             return (await items()).get("each[7]") == "parked"
 
-        await eventually(is_parked, within=150, every=0.5)
+        await eventually(is_parked, within=PARKED_SECONDS, every=0.5)
 
         async def all_others_completed() -> bool:
             return list((await items()).values()).count("completed") == INNOCENT - 1
 
-        await eventually(all_others_completed, within=30, every=0.2)
+        await eventually(all_others_completed, within=END_SECONDS, every=0.2)
         parked = [step for type_, step in await auditor.events(run_id) if type_ == "step.parked"]
         explanation = await auditor.explained(run_id)
-        deaths = len([worker for worker in installation.workers if worker.exit_code is not None])
         assert parked == ["each[7]"]
         assert "each[7]" in str(explanation)
         assert "FAMULUS_CRASH_BUDGET" in str(explanation)
-        assert deaths == BUDGET + 3
+        assert deaths_of(installation, run_id, "each[7]") in DEATHS
 
         installation.open_gate("mended")
         retry = json.dumps({"type": "command", "command": "retry", "run_id": run_id, "by": "test"}).encode()

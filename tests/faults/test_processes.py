@@ -8,14 +8,13 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.documents import blueprint
 from support.faulty import RECOVERY_SECONDS, RUNS, lasts, open_rig
-from support.installation import BLUEPRINTS, FAN_STEPS
+from support.installation import BLUEPRINTS, END_SECONDS, FAN_STEPS
 from support.servers import ROOT, TESTS
 from support.world import eventually
 
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 HOUR = 3600
+GRACE_SECONDS = 30
+"""What a supervisor gives a process that it has told to end, before it kills it: that of Kubernetes."""
 NAPS = blueprint(
     "naps",
     {name: {"uses": "sleep", "params": {"duration": "700ms"}} for name in ("a", "b", "c")},
@@ -75,7 +76,8 @@ async def test_runs_go_on_while_workers_come_and_go(own_rig: Rig, rounds: int) -
 
     await own_rig.recovers(run_ids)
     calls = own_rig.installation.executed_twice().values()
-    assert max(calls, default=1) <= rounds, "a step is not started again for ever"
+    # Partitions move when a guest comes and when it goes.
+    assert max(calls, default=1) <= 1 + 2 * rounds, "a step is not started again for ever"
 
 
 # -- row 24: clocks ----------------------------------------------------------------------------------------------------
@@ -125,8 +127,7 @@ async def both_half_way(rig: Rig, clock: dict[str, str]) -> tuple[list[str], Wor
     (right,) = await rig.start_workers(1)
     (wrong,) = await rig.start_workers(1, **clock)
     run_ids = await rig.half_way()
-    await eventually(lambda: {right.pid, wrong.pid} <= {call.pid for call in rig.calls_of(run_ids)}, every=0.05)
-    return run_ids, wrong
+    return [*run_ids, *await both_work(rig, right, wrong)], wrong
 
 
 # -- row 27: signals, file handles, disks ------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ async def gated(rig: Rig) -> list[str]:
     run_ids = await rig.installation.start_runs(4, "gated")
     await eventually(
         lambda: {call.run_id for call in rig.calls_of(run_ids) if call.step_id == "closed"} == set(run_ids),
-        within=30,
+        within=END_SECONDS,
         every=0.05,
     )
     return run_ids
@@ -159,14 +160,12 @@ async def test_a_worker_that_is_told_to_end_ends_in_time_and_leaves_the_rest_to_
     for number in signals:
         worker.send(number)
         await lasts(0.5)
-    began = time.monotonic()
-    await worker.ended(within=20)
+    await worker.ended(within=GRACE_SECONDS)
 
-    assert time.monotonic() - began < 15
     own_rig.installation.open_gate()
     await own_rig.start_workers(1)
     async with own_rig.installation.records() as auditor:
-        await auditor.ended(run_ids, within=RECOVERY_SECONDS)
+        await auditor.ended(run_ids)
         await auditor.all_agrees()
     assert set(own_rig.installation.executed_twice().values()) <= {2}
 
@@ -188,7 +187,7 @@ async def test_a_worker_without_file_handles_goes_on_when_it_has_some_again(
         resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (least, most))
 
         async with rig.installation.records() as auditor:
-            await auditor.ended(run_ids, within=RECOVERY_SECONDS)
+            await auditor.ended(run_ids)
         await rig.recovers(await rig.installation.start_runs(RUNS))
 
 
@@ -253,15 +252,18 @@ async def test_workers_of_two_versions_share_the_runs_and_one_replaces_the_other
         (new,) = await rig.start_workers(1)
         run_ids += await rig.half_way()
         await rig.called(run_ids, len(run_ids) * len(FAN_STEPS) // 2)
-        await both_work(rig, old, new)
+        run_ids += await both_work(rig, old, new)
         old.send(signal.SIGTERM)
 
         assert await old.ended() == 0
         await rig.recovers(run_ids)
 
 
-async def both_work(rig: Rig, *workers: Worker) -> None:
-    async with asyncio.timeout(RECOVERY_SECONDS):
+async def both_work(rig: Rig, *workers: Worker) -> list[str]:
+    """Start more runs until each of the workers has called a step; returns their ids."""
+    run_ids: list[str] = []
+    async with asyncio.timeout(END_SECONDS):
         while not {worker.pid for worker in workers} <= {call.pid for call in rig.installation.executions()}:
-            await rig.installation.start_runs(5)
+            run_ids += await rig.installation.start_runs(5)
             await asyncio.sleep(0.5)
+    return run_ids

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import RequestTimedOutError
+from cassandra import OperationTimedOut
 from cassandra.cluster import NoHostAvailable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -24,6 +25,9 @@ from famulus.errors import StoreUnavailableError
 
 SHORT = 0.2
 """Long enough for a message over loopback to arrive, if it does."""
+ARRIVES_SECONDS = 20.0
+"""Until what is to arrive has arrived, whatever else the machine does."""
+MESSAGES = 40
 
 
 @pytest.fixture
@@ -53,13 +57,13 @@ class Client:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def hears(self, said: bytes, *, within: float = 5.0) -> bytes:
+    async def hears(self, said: bytes, *, within: float = ARRIVES_SECONDS) -> bytes:
         self.writer.write(said)
         async with asyncio.timeout(within):
             return await self.reader.readexactly(len(said))
 
     async def more(self, size: int) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(ARRIVES_SECONDS):
             return await self.reader.readexactly(size)
 
 
@@ -125,19 +129,19 @@ async def test_what_is_delayed_arrives_in_order_and_later(proxy: Proxy, connecte
     connected.writer.write(b"two")
 
     assert await connected.more(6) == b"onetwo"
-    assert SHORT <= time.monotonic() - began < 5 * SHORT
+    assert time.monotonic() - began >= SHORT
 
 
 async def test_a_delay_is_of_each_message_and_not_of_all_together(proxy: Proxy, connected: Client) -> None:
     proxy.delay(SHORT)
     began = time.monotonic()
 
-    for number in range(20):
+    for number in range(MESSAGES):
         connected.writer.write(b"%02d" % number)
         await asyncio.sleep(0.01)
-    await connected.more(40)
+    await connected.more(2 * MESSAGES)
 
-    assert time.monotonic() - began < 10 * SHORT
+    assert time.monotonic() - began < MESSAGES * SHORT, "one after the other"
 
 
 async def test_a_reset_ends_what_is_connected_and_new_connections_pass(proxy: Proxy, connected: Client) -> None:
@@ -257,7 +261,8 @@ async def proxied_kafka_takes_records(brokers: str) -> None:
     topic = f"proxied-{time.time_ns()}"
     await ensure_topics(brokers, [TopicSpec(name=topic, partitions=1)])
     with Proxy.kafka(brokers) as proxy:
-        async with AIOKafkaProducer(bootstrap_servers=proxy.address, request_timeout_ms=1000) as producer:
+        # So long the broker has for what is to arrive, and so long takes what is lost.
+        async with AIOKafkaProducer(bootstrap_servers=proxy.address, request_timeout_ms=5000) as producer:
             await producer.send_and_wait(topic, b"one")
             assert {each.port for each in producer.client.cluster.brokers()} == {proxy.port}
             loss = proxy.lose_replies("PRODUCE", times=1)
@@ -266,7 +271,8 @@ async def proxied_kafka_takes_records(brokers: str) -> None:
                 await producer.send_and_wait(topic, b"two")
 
             assert loss.lost == 1
-    async with AIOKafkaConsumer(topic, bootstrap_servers=brokers, auto_offset_reset="earliest") as consumer:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=brokers, auto_offset_reset="earliest")
+    async with consumer, asyncio.timeout(ARRIVES_SECONDS):
         assert [(await consumer.getone()).value for _ in range(2)] == [b"one", b"two"]
 
 
@@ -283,7 +289,7 @@ async def test_kafka_is_found_again_through_the_proxy(real_servers: Mapping[str,
 @pytest.mark.real
 async def test_cassandra_does_what_it_is_asked_and_one_reply_is_lost(real_servers: Mapping[str, str]) -> None:
     def ask_and_lose(proxy: Proxy) -> None:
-        session = connect(proxy.address, request_timeout=1.0)
+        session = connect(proxy.address, request_timeout=ARRIVES_SECONDS)
         try:
             session.execute(
                 "CREATE KEYSPACE IF NOT EXISTS proxied "
@@ -295,8 +301,8 @@ async def test_cassandra_does_what_it_is_asked_and_one_reply_is_lost(real_server
             session.execute(write, (1, "before"))
             loss = proxy.lose_replies(matching=lambda message: message.text.startswith("INSERT"), times=1)
 
-            with pytest.raises(Exception, match="errors="):
-                session.execute(write, (1, "after"))
+            with pytest.raises(OperationTimedOut):
+                session.execute(write, (1, "after"), timeout=1.0)
 
             assert loss.lost == 1
             assert session.execute(read).one() == ("after",)

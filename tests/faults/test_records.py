@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import uuid
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from support.installation import PARTITIONS, start_json
+from support.installation import END_SECONDS, PARTITIONS, start_json
 from support.world import eventually
 
 from famulus.adapters.memory.murmur2 import partition_for
@@ -101,7 +102,7 @@ async def test_no_bytes_hold_up_a_partition(own_rig: Rig) -> None:
         await producer.flush()
 
     await own_rig.recovers(await own_rig.installation.start_runs(20))
-    await eventually(lambda: all_committed(own_rig), within=30, every=0.3)
+    await eventually(lambda: all_committed(own_rig), within=END_SECONDS, every=0.3)
     assert [line for line in worker.problems() if "Traceback" in line] == []
 
 
@@ -151,7 +152,7 @@ async def first_record(rig: Rig, partition: int, key: bytes) -> Any:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    async with consumer:
+    async with consumer, asyncio.timeout(END_SECONDS):
         consumer.assign([place])
         while (record := await consumer.getone()).key != key:
             pass
