@@ -11,8 +11,9 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,12 +25,14 @@ from support.installation import Installation
 from support.proxy import Proxy
 from support.shapes import SHAPES
 from support.workers import Worker
+from support.world import eventually
 
 from famulus.stacks import EmbeddedStack, RealStack, cassandra, kafka, valkey
 from famulus.stacks.server import Server
 
 SUPERVISE_SECONDS: Final = 0.2
 LEAVE_SECONDS: Final = 40.0
+BEGIN_SECONDS: Final = 60.0
 SLOW_SECONDS: Final = 0.15
 """Later arrives what is slow, in each direction."""
 REAL_SESSION_SECONDS: Final = 6.0
@@ -100,6 +103,15 @@ class Site:
     async def start_workers(self, count: int) -> None:
         self.posts = [Post(self._start_worker()) for _ in range(count)]
         await asyncio.gather(*(post.worker.ready() for post in self.posts))
+
+    async def workers_live(self) -> None:
+        """Wait until every worker has begun, also those that were started again."""
+
+        async def do_all() -> bool:
+            return all(await asyncio.gather(*(asyncio.to_thread(_lives, post.worker) for post in self.posts)))
+
+        with suppress(AssertionError):  # one that does not come is no longer waited for
+            await eventually(do_all, within=BEGIN_SECONDS, every=SUPERVISE_SECONDS)
 
     def _start_worker(self) -> Worker:
         return self.installation.start_worker(**self.worker_environment())
@@ -249,6 +261,14 @@ _LINKS: Final[Mapping[Kind, Target]] = {
     Kind.STORE_RESET: Target.STORE,
     Kind.STORE_SLOW: Target.STORE,
 }
+
+
+def _lives(worker: Worker) -> bool:
+    try:
+        worker.page("/health/live")
+    except (OSError, HTTPException):
+        return False
+    return True
 
 
 def _signal(server: Server, number: signal.Signals) -> None:

@@ -78,6 +78,7 @@ class _Course:
     records: Records
     history: History
     last_fault_at: float = 0.0
+    """When everything was there again: how long a process takes to begin is a matter of the machine."""
 
     async def run(self) -> Report:
         background = [
@@ -110,8 +111,9 @@ class _Course:
     async def _strike(self, fault: Fault, at: float) -> None:
         await asyncio.sleep(at - self.history.now())
         await self.site.strike(fault)
-        self.last_fault_at = self.history.now()
         self.watch.fault_ended(fault.kind)
+        await self.site.workers_live()
+        self.last_fault_at = self.history.now()
 
     async def _rest(self) -> None:
         try:
