@@ -19,6 +19,9 @@ LOOPBACK: Final = "127.0.0.1"
 # remembered port just when its server restarts.
 CANDIDATES: Final = range(20_000, 32_000)
 
+_given: Final[set[int]] = set()
+"""Those that this program was told of: whoever asked may not listen yet, or not at the moment."""
+
 
 def read_ports(file: Path) -> dict[str, int]:
     """Return the remembered ports by name; none when the file does not exist."""
@@ -42,9 +45,10 @@ def settle_ports(file: Path, wanted: Mapping[str, int | None]) -> dict[str, int]
 
 
 def free_port(taken: Collection[int] = ()) -> int:
-    """Return a port of loopback on which nobody listens now and that is not among those taken."""
+    """Return a port of loopback on which nobody listens now, not among those taken, and another one each time."""
     for port in random.SystemRandom().sample(CANDIDATES, k=len(CANDIDATES)):
-        if port not in taken and port_is_free(port):
+        if port not in taken and port not in _given and port_is_free(port):
+            _given.add(port)
             return port
     raise StackError(f"no free port between {CANDIDATES.start} and {CANDIDATES.stop} on {LOOPBACK}.")
 

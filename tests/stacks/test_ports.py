@@ -55,3 +55,7 @@ def test_port_that_is_taken_already_is_not_chosen() -> None:
     taken = {free_port() for _ in range(20)}
 
     assert free_port(taken) not in taken
+
+
+def test_port_on_which_nobody_listens_yet_is_not_chosen_for_somebody_else() -> None:
+    assert len({free_port() for _ in range(300)}) == 300
