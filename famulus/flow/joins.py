@@ -42,10 +42,13 @@ def verdict_of(run: RunState, node_id: NodeId, counts: Arrivals, calls: Arrivals
     """What the arrivals mean for this node, and what those that name it as their fallback say (`fired`: needed).
 
     A fallback starts by its edges as any node does. When no edge will start it, it starts if it is needed, and is
-    skipped once nobody can need it any more.
+    skipped once nobody can need it any more. One that is needed in a round does not wait for the loop to be left:
+    the round waits for it.
     """
     config = run.graph.node(node_id).config
     expected = len(run.predecessors(node_id))
+    if calls.fired and run.rounds:
+        expected -= sum(_goes_round(run, source, node_id) for source in run.predecessors(node_id))
     if run.rounds.get(node_id):
         return _round(counts, expected, busy=bool(run.busy.get(node_id)))
     verdict = decide(config.join, counts, expected=expected, needed=config.join_count) if expected else Verdict.SKIP
@@ -55,6 +58,14 @@ def verdict_of(run: RunState, node_id: NodeId, counts: Arrivals, calls: Arrivals
         if calls.total < len(run.graph.callers(node_id)):
             return Verdict.WAIT
     return verdict
+
+
+def _goes_round(run: RunState, source: NodeId, node_id: NodeId) -> bool:
+    """Whether a predecessor is the controller of the round that the node is in, and leads to it at the end alone."""
+    if not run.rounds.get(source):
+        return False
+    loop, step = run.graph.loops[source], run.step_of(source)
+    return node_id in loop.body and node_id not in loop.entries and (step is None or step.is_live)
 
 
 def _round(counts: Arrivals, expected: int, *, busy: bool) -> Verdict:

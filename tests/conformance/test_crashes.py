@@ -55,6 +55,18 @@ CONSTRUCTS: dict[str, tuple[Json, Json]] = {
         {"a": gives(1), "z": echo},
     ),
     "loop": (LOOP, {"s": counts, "b": counts, "e": echo}),
+    "fallback behind the loop": (
+        graph(
+            loop_controller("c", "again"),
+            node("d", fallback="e"),
+            "s > c",
+            once_more("c", "b"),
+            "b > d > c",
+            out_of("c", "e"),
+            "e > z",
+        ),
+        {"s": counts, "b": counts, "d": refuses, "e": echo, "z": echo},
+    ),
     "batch": (
         graph(
             node("sc", "batch-scatter", {"workerUsesKey": "work", "gatherNodeId": "g", "chunkSize": 2}),

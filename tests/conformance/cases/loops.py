@@ -22,6 +22,8 @@ from conformance.case import (
     notes,
     once_more,
     out_of,
+    outage,
+    reads,
 )
 
 from famulus.nodes import Result
@@ -543,6 +545,35 @@ BODIES = [
         nodes={**N, "b": rounds(3), "d": fails(), "f": gives("F")},
         initial=GO,
         expect={"status": "completed", "errors": [], "counts": {"b": 3, "c": 4, "d": 3, "f": 3}},
+    ),
+    Case(
+        claim="what comes after the loop may be the fallback of a node of the body, and does not wait for its end",
+        spec="8, Fallback: starts at once if its own predecessors are complete; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            node("d", fallback="e"),
+            "s > c",
+            once_more("c", "b"),
+            "b > d > c",
+            out_of("c", "e"),
+            "e > z",
+        ),
+        nodes={
+            "s": gives(1),
+            "b": counts_up("i", 3),
+            "d": outage(2, "D"),
+            "e": counts_up("handled"),
+            "z": reads("handled"),
+        },
+        initial={"go": True},
+        expect={
+            "status": "completed",
+            "executed": ["b", "c", "d", "e", "s", "z"],
+            "counts": {"b": 3, "c": 4, "d": 3, "e": 3, "z": 3},
+            "errors": [],
+            "skipped": [],
+            "outputs_has": {"d": "D", "z": 3},
+        },
     ),
     Case(
         claim="a fallback is used in the rounds that need it",
