@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 ITEMS = 400
+NUMBERS = list(range(ITEMS))
 RUN = "spread-1"
 SPREAD = blueprint(
     "spread",
@@ -23,7 +24,12 @@ SPREAD = blueprint(
         "each": {
             "uses": "map",
             "inputs": "items",
-            "params": {"uses": "tests.branch", "spread": True, "maxConcurrency": 64},
+            "params": {
+                "uses": "tests.at_gate",
+                "params": {"from": ITEMS // 2},
+                "spread": True,
+                "maxConcurrency": 64,
+            },
         },
         "after": "tests.quick",
     },
@@ -31,15 +37,19 @@ SPREAD = blueprint(
 )
 
 
-async def two_at_work(installation: Installation) -> list[Worker]:
-    """Start a run and two workers; return when both have run items, and most are still to be run."""
+async def two_at_work(installation: Installation, **environment: str) -> tuple[list[Worker], int]:
+    """Start a run and two workers; return when both have run items. Half of them wait until the gate is open.
+
+    With an epoch from before the run.
+    """
     (installation.folder / "blueprints" / "spread.json").write_text(json.dumps(SPREAD))
-    workers = await installation.start_workers(2, FAMULUS_ITEM_PATIENCE_SECONDS="5")
+    workers = await installation.start_workers(2, **environment)
+    epoch = await installation.take_epoch()
     async with installation.producer() as producer:
-        record = start_json(RUN, "spread", input={"items": list(range(ITEMS))})
+        record = start_json(RUN, "spread", input={"items": NUMBERS})
         await producer.send_and_wait(installation.jobs, record, key=RUN.encode())
     await installation.executed(ITEMS // 10, by=workers)
-    return workers
+    return workers, epoch
 
 
 async def assert_whole(installation: Installation) -> None:
@@ -51,28 +61,29 @@ async def assert_whole(installation: Installation) -> None:
     items = {step.step_id: step for _, step in steps if step.item is not None}
     assert len(items) == ITEMS
     assert {step.status for step in items.values()} == {"completed"}
-    assert next(step.output for _, step in steps if step.step_id == "each") == ["each"] * ITEMS
+    assert next(step.output for _, step in steps if step.step_id == "each") == NUMBERS
 
 
 async def test_items_run_on_both_workers(installation: Installation) -> None:
-    workers = await two_at_work(installation)
+    installation.open_gate("half")
+    workers, epoch = await two_at_work(installation)
 
     await assert_whole(installation)
 
     by = Counter(call.pid for call in installation.executions() if call.step_id != "after")
     assert set(by) == {worker.pid for worker in workers}
     assert min(by.values()) > ITEMS // 10
-    assert installation.executed_twice() == {}
+    assert await installation.called_too_often(epoch) == {}
     assert [problem for worker in workers for problem in worker.problems()] == []
 
 
 @pytest.mark.parametrize("place", [0, 1])
 async def test_kill_9_of_a_worker_loses_no_item(installation: Installation, place: int) -> None:
     """Of the owner of the run, and of one that only runs items: which is which depends on the broker."""
-    workers = await two_at_work(installation)
-    assert len(installation.executions()) < ITEMS
+    workers, _ = await two_at_work(installation, FAMULUS_ITEM_PATIENCE_SECONDS="5")
 
     workers[place].kill()
+    installation.open_gate("half")
 
     await assert_whole(installation)
     assert workers[1 - place].problems() == []

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from support.heart import Heart
 
 STAMP = stamp_of(Epoch(1), 1)
+SETTLE_SECONDS = 5.0
+"""In which a slow worker is done with what an audit has seen in the middle."""
 
 
 def rows_of(heart: Heart) -> tuple[RunRows, list[EventRow]]:
@@ -66,7 +68,7 @@ async def assert_well(
     now: float | None = None,
 ) -> None:
     """Nothing deviates in any run of the store. Where the time is given nothing goes on meanwhile."""
-    options = AuditOptions() if now is None else AuditOptions(settle=0, now=lambda: now)
+    options = AuditOptions(settle=SETTLE_SECONDS) if now is None else AuditOptions(settle=0, now=lambda: now)
     ports = AuditPorts(runs=runs, timers=timers, hooks=hooks)
     found = [str(deviation) async for deviation in audit_all(ports, catalog, options)]
     assert not found, "\n".join(found)

@@ -33,7 +33,10 @@ async def quick(ctx: NodeContext) -> str:
 
 @node("tests.branch")
 async def branch(ctx: NodeContext) -> str:
+    """Take some time, and wait until the gate that the params may name is open."""
     count(ctx)
+    if gate := ctx.params.get("gate"):
+        await _opened(gate)
     await asyncio.sleep(random.uniform(*SOME_SECONDS))
     await ctx.set(f"done_{ctx.node_id}", ctx.node_id)
     return ctx.node_id
@@ -64,21 +67,24 @@ async def gated(ctx: NodeContext) -> str:
 
 @node("tests.at_gate")
 async def at_gate(ctx: NodeContext) -> Any:
-    """Give the input, a number, back. From `params.from` on it waits at the gate `half`."""
+    """Give the input, a number, back. Items from `params.from` on wait at the gate `half`, from `rest` on at `rest`."""
     count(ctx)
     await asyncio.sleep(random.uniform(*SOME_SECONDS))
     if ctx.input >= ctx.params.get("from", 20):  # an item of a scatter has no params
         await _opened("half")
+    if "rest" in ctx.params and ctx.input >= ctx.params["rest"]:
+        await _opened("rest")
     return ctx.input
 
 
 @node("tests.round")
 async def next_round(ctx: NodeContext) -> int:
-    """Count the rounds of a loop. The one that `params.gate_at` names waits at the gate `half`."""
+    """Count the rounds of a loop. Those that `half_at` and `rest_at` name wait at the gates `half` and `rest`."""
     count(ctx)
     number = (await ctx.get("round", 0)) + 1
-    if number == ctx.params["gate_at"]:
-        await _opened("half")
+    for gate in ("half", "rest"):
+        if number == ctx.params[f"{gate}_at"]:
+            await _opened(gate)
     await ctx.set("round", number)
     return int(number)
 

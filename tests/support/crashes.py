@@ -4,7 +4,7 @@
           ─> two new workers ─> gates open ─> on their way ─> FLUSHALL, kill -9 of one ─> all have ended
 
 Gates hold loops, batches and compensations half way, so that the first crash finds each where it is meant to. The
-second one finds them at work.
+second one finds them at work: other gates hold the rest of them until then.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ ITEMS: Final = 200
 FEW_ITEMS: Final = 40
 ROUNDS: Final = 50
 HALF_ROUNDS: Final = ROUNDS // 2
-DELAY_SECONDS: Final = 5
+DELAY_SECONDS: Final = 20
 """Of what falls due while no worker lives: long enough for all of it to be waited for by then."""
-PATIENCE: Final = 60.0
+PATIENCE: Final = 180.0
 SIGNAL: Final = "paid"
 
 
@@ -44,8 +44,9 @@ def _batch(node: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _gated(items: int) -> dict[str, Any]:
-    """Its second half waits at a gate."""
-    return {"uses": "tests.at_gate", "params": {"from": items // 2}, "maxConcurrency": 4}
+    """Its second half waits at a gate, its last part at another one."""
+    params = {"from": items // 2, "rest": items * 7 // 8}
+    return {"uses": "tests.at_gate", "params": params, "maxConcurrency": 4}
 
 
 BLUEPRINTS: Final[tuple[Mapping[str, Any], ...]] = (
@@ -90,7 +91,7 @@ BLUEPRINTS: Final[tuple[Mapping[str, Any], ...]] = (
         {
             "begin": "tests.quick",
             "again": {"uses": "loop-controller", "params": {"condition": "cel:round < rounds"}},
-            "work": {"uses": "tests.round", "params": {"gate_at": HALF_ROUNDS}},
+            "work": {"uses": "tests.round", "params": {"half_at": HALF_ROUNDS, "rest_at": ROUNDS * 7 // 8}},
             "after": "tests.quick",
         },
         ("begin", "again"),
@@ -199,6 +200,8 @@ class Story:
     """How often the nodes were called, by run and step."""
     executed_before: Counter[tuple[str, str]]
     """How often until the first crash, of steps that were recorded as completed by then."""
+    owners: int
+    """The most that a run may have had."""
     down: tuple[float, float]
     """From when to when no worker lived."""
     problems: Sequence[str]
@@ -216,12 +219,13 @@ class Teller:
 
     async def tell(self) -> Story:
         workers = await self._start_workers()
+        epoch = await self.installation.take_epoch()
         await self._start(UNTIMED)
         await self._are_in_the_middle((*UNTIMED, "child"))
+        before = await self._completed((*UNTIMED, "child"))
         await self._start(TIMED)
         await self._are_in_the_middle(TIMED)
         due = await self._due()
-        before = await self._completed()
 
         for worker in workers:
             worker.kill()
@@ -239,7 +243,9 @@ class Teller:
         async with Redis.from_url(self.redis_url) as redis:
             await redis.flushall()
         victim.kill()
-        assert await self.installation.unfinished([*self.run_ids["map"], *self.run_ids["loop"]]) > 0, "it came too late"
+        held = [*self.run_ids["map"], *self.run_ids["loop"]]
+        assert await self.installation.unfinished(held) == len(held)
+        self.installation.open_gate("rest")
         self.installation.open_gate("child")
         every = [run_id for run_ids in self.run_ids.values() for run_id in run_ids]
         async with self.installation.records() as auditor:
@@ -253,13 +259,19 @@ class Teller:
             runs=runs,
             executed=self._executed(),
             executed_before=executed_before,
+            owners=await self.installation.take_epoch() - epoch,
             down=down,
             problems=survivor.problems(),
         )
 
     async def _start_workers(self) -> list[Any]:
-        # Gates hold many steps at a time, and none of them may keep others from their turn.
-        return await self.installation.start_workers(2, REDIS_URL=self.redis_url, FAMULUS_CONCURRENCY="256")
+        return await self.installation.start_workers(
+            2,
+            REDIS_URL=self.redis_url,
+            # Gates hold many steps at a time, and none of them may keep others from their turn.
+            FAMULUS_CONCURRENCY="256",
+            FAMULUS_TIMER_IN_MEMORY_SECONDS=str(DELAY_SECONDS),
+        )
 
     async def _start(self, constructs: Iterable[str]) -> None:
         await asyncio.gather(
@@ -276,9 +288,9 @@ class Teller:
     # -- where they are ------------------------------------------------------------------------------------------------
 
     async def _are_in_the_middle(self, constructs: Sequence[str]) -> None:
-        for construct in constructs:
-            for run_id in self.run_ids[construct]:
-                await self._is_in_the_middle(construct, run_id)
+        await asyncio.gather(
+            *(self._is_in_the_middle(each, run_id) for each in constructs for run_id in self.run_ids[each])
+        )
         await self._reach(
             (run_id, REACHED[each]) for each in constructs if each in REACHED for run_id in self.run_ids[each]
         )
@@ -295,7 +307,7 @@ class Teller:
             )
 
         try:
-            await eventually(is_there, within=PATIENCE, every=0.05)
+            await eventually(is_there, within=PATIENCE, every=0.1)
         except AssertionError as error:
             raise AssertionError(f"{run_id}: {(await self.famulus.run(run_id).view()).steps}") from error
 
@@ -316,11 +328,11 @@ class Teller:
         assert len(found) == len(TIMED) * COPIES
         return found
 
-    async def _completed(self) -> set[tuple[str, str]]:
+    async def _completed(self, constructs: Iterable[str]) -> set[tuple[str, str]]:
         """Steps of which an outcome is recorded."""
         found = set()
-        for run_ids in self.run_ids.values():
-            for run_id in run_ids:
+        for construct in constructs:
+            for run_id in self.run_ids[construct]:
                 async for step in self.famulus.run(run_id).steps():
                     if step.status == "completed":
                         found.add((run_id, str(step.step_id)))
