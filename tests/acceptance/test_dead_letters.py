@@ -11,9 +11,9 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from support.installation import Installation, start_json
+from support.installation import COMMAND_SECONDS, END_SECONDS, Installation, start_json
 from support.servers import foreign_environment
-from support.workers import Worker
+from support.workers import ANSWER_SECONDS, Worker
 from support.world import blueprint, eventually
 
 from famulus.adapters.kafka.inspection import inspect_group
@@ -31,7 +31,7 @@ async def api(worker: Worker, path: str, body: Any = None) -> Any:
             f"{worker.url}/api/v1{path}", data=data, headers={"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             return json.load(error)
@@ -49,7 +49,7 @@ async def command(installation: Installation, *arguments: str) -> subprocess.Com
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
 
@@ -67,7 +67,7 @@ async def until(ask: Callable[[], Awaitable[Any]]) -> Any:
         found[:] = [await ask()]
         return bool(found[0])
 
-    await eventually(is_there, within=60.0, every=0.2)
+    await eventually(is_there, within=END_SECONDS, every=0.2)
     return found[0]
 
 
@@ -149,16 +149,18 @@ async def test_a_run_is_explained_with_the_owner_of_its_partition_or_without_one
     is_real = "CASSANDRA_CONTACT_POINTS" in installation.servers  # the embedded broker tells neither who has what
     if is_real:
         brokers = installation.servers["KAFKA_BROKERS"]
-        facts = await inspect_group(brokers, group=installation.name, topic=installation.jobs, patience=10)
+        facts = await inspect_group(brokers, group=installation.name, topic=installation.jobs, patience=END_SECONDS)
         assert set((facts.owners or {}).values()) == {worker.name}
 
     worker.send(2)  # SIGINT: it leaves its group
     await worker.ended()
-    alone = json.loads((await command(installation, "explain", "w-1", "--json")).stdout)
-    kinds = [each["kind"] for each in alone["run"]]
-    assert kinds[0] == "waiting"
-    if is_real:  # ... nor who has left
-        assert "no_owner" in kinds
+
+    async def alone() -> list[str]:
+        explained = json.loads((await command(installation, "explain", "w-1", "--json")).stdout)
+        kinds = [each["kind"] for each in explained["run"]]
+        return kinds if "no_owner" in kinds or not is_real else []  # ... nor who has left
+
+    assert (await until(alone))[0] == "waiting"
 
 
 async def test_a_step_is_parked_until_a_worker_has_it_that_need_not_own_its_run(installation: Installation) -> None:

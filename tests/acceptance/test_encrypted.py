@@ -16,8 +16,9 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from support.certificates import OPENSSL, PASSWORD, Certificates
-from support.installation import Installation
+from support.installation import COMMAND_SECONDS, END_SECONDS, Installation
 from support.servers import foreign_environment, settings_of
+from support.world import eventually
 
 from famulus.adapters.cassandra import connection
 from famulus.adapters.kafka.inspection import inspect
@@ -158,6 +159,7 @@ async def test_a_run_goes_through_encrypted_servers_from_end_to_end(closed: Clos
             async with Famulus.connect(settings_of(installation.environment)) as famulus:
                 run = await famulus.start("fan10", run_id="encrypted")
                 await run.result()
+                await eventually(lambda: joins_are_counted(closed, famulus), within=END_SECONDS)
             await installation.all_completed(["encrypted"])
             doctor = await asyncio.to_thread(_doctor, installation)
             problems, log = worker.problems(), worker.log()
@@ -166,13 +168,19 @@ async def test_a_run_goes_through_encrypted_servers_from_end_to_end(closed: Clos
         async with Redis(host=LOOPBACK, port=closed.valkey_port, protocol=2) as redis:
             users = await redis.execute_command("ACL", "LOG")
 
-    # A broker that was just started makes the topic of its groups for the first of them.
-    assert not [line for line in problems if "GroupCoordinatorNotAvailableError" not in line]
+    assert problems == []
     assert SECRET not in log
-    assert "joins" not in log
     assert {each["about"]: each["state"] for each in doctor if each["state"] == "fail"} == {}
     assert {"kafka", "store", "redis"} <= {each["about"] for each in doctor if each["state"] == "ok"}
     assert not users, "nothing was refused to the user of Valkey"
+
+
+async def joins_are_counted(closed: Closed, famulus: Famulus) -> bool:
+    """Whether Valkey has counted any, after one more run. While a server is slow, runs do without it."""
+    await (await famulus.start("fan10")).result()
+    async with Redis(host=LOOPBACK, port=closed.valkey_port, protocol=2) as redis:
+        told = (await redis.info("commandstats")).get("cmdstat_evalsha", {})
+    return bool(told and told["calls"] > told["failed_calls"])
 
 
 def _doctor(installation: Installation) -> list[dict[str, str]]:
@@ -182,7 +190,7 @@ def _doctor(installation: Installation) -> list[dict[str, str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
     )
     found: list[dict[str, str]] = json.loads(answer.stdout)
     return found
@@ -200,6 +208,7 @@ async def test_without_the_login_or_the_authority_no_server_lets_anybody_in(clos
         wrong = good.model_copy(update=changes)
         with pytest.raises(BusUnavailableError):
             await inspect(brokers, [], patience=10, options=kafka_options(wrong))
+    await inspect(brokers, [], patience=END_SECONDS, options=kafka_options(good))
     points = good.cassandra_contact_points or ""
     context = kafka_options(good)["ssl_context"]
     foreign = kafka_options(good.model_copy(update={"kafka_ca_file": other.authority}))["ssl_context"]

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.installation import Installation
+from support.installation import END_SECONDS, Installation
 from support.servers import settings_of
 from support.world import blueprint
 
@@ -40,13 +40,14 @@ async def test_a_value_of_50_mb_goes_from_node_to_node_over_kill_9(installation:
         installation.open_gate()
         await installation.start_workers(1)
 
-        result = await run.result(timeout=90)
+        result = await run.result(timeout=END_SECONDS)
         view = await run.view()
 
     assert (result["measure"], len(result["make"])) == (SIZE, SIZE)
     assert view.context["make"][LARGE_KEY]["bytes"] == SIZE + 2
     calls = Counter(call.step_id for call in installation.executions())
-    assert calls == {"make": 1, "measure": 2}
+    assert calls["make"] == 1
+    assert calls["measure"] >= 2  # by each owner
 
 
 async def test_a_run_starts_with_an_input_that_no_record_can_hold(installation: Installation) -> None:
@@ -56,7 +57,7 @@ async def test_a_run_starts_with_an_input_that_no_record_can_hold(installation: 
     async with Famulus.connect(settings_of(installation.environment)) as client:
         run = await client.start("measuring", {"text": "t" * (SIZE // 5)})
 
-        assert (await run.result(timeout=60))["measure"] == SIZE // 5
+        assert (await run.result(timeout=END_SECONDS))["measure"] == SIZE // 5
 
 
 async def test_a_value_above_the_limit_fails_its_step_and_no_other_run(installation: Installation) -> None:
@@ -64,7 +65,7 @@ async def test_a_value_above_the_limit_fails_its_step_and_no_other_run(installat
     (worker,) = await installation.start_workers(1)
     async with Famulus.connect(settings_of(installation.environment)) as client:
         runs = [await client.start("too-large"), await client.start("one")]
-        await asyncio.wait([asyncio.ensure_future(run.result(timeout=60)) for run in runs])
+        await asyncio.wait([asyncio.ensure_future(run.result(timeout=END_SECONDS)) for run in runs])
         views = [await run.view() for run in runs]
 
     assert [view.summary.status for view in views] == ["failed", "completed"]

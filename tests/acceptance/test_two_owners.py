@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.audited import assert_well
-from support.owner import BRANCHES, PARTITIONS, RUN_ID
+from support.owner import BRANCHES, PARTITIONS, PATIENCE, RUN_ID
 from support.servers import foreign_environment, settings_of
 from support.world import eventually
 
@@ -73,7 +73,7 @@ class Owners:
         (self.folder / f"{name}.gate").touch()
 
     async def stopped(self, name: str) -> None:
-        await eventually(lambda: self._is_stopped(name))
+        await eventually(lambda: self._is_stopped(name), within=PATIENCE)
 
     def go_on(self, name: str) -> None:
         self.processes[name].send_signal(signal.SIGCONT)
@@ -83,7 +83,7 @@ class Owners:
         self.processes[name].wait()
 
     async def reached(self, name: str, what: str) -> None:
-        await eventually(lambda: self._alive(name) and (self.folder / f"{name}.{what}").exists())
+        await eventually(lambda: self._alive(name) and (self.folder / f"{name}.{what}").exists(), within=PATIENCE)
 
     def close(self) -> None:
         for process in self.processes.values():
@@ -147,7 +147,7 @@ class Onlooker:
             heads = await self.store.heads([RUN_ID])
             return RUN_ID in heads and heads[RUN_ID][1].ended_at is not None
 
-        await eventually(has_ended)
+        await eventually(has_ended, within=PATIENCE, every=0.02)
         return await self.sees()
 
     async def sees_completed(self, *steps: str) -> bool:
@@ -199,7 +199,7 @@ async def test_a_run_stays_open_when_a_paused_owner_ends_it_while_the_next_one_i
     owners.take_over("first")
     await owners.stopped("first")
     owners.take_over("second")
-    await eventually(lambda: onlooker.sees_completed("begin", "b1", "b2"))
+    await eventually(lambda: onlooker.sees_completed("begin", "b1", "b2"), within=PATIENCE, every=0.02)
     before = await onlooker.sees()
 
     owners.open_gate("first")

@@ -29,6 +29,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[str]:
         if request.param == "real":
             for name, value in request.getfixturevalue("real_servers").items():
                 environment.setenv(name, value)
+            environment.setenv("FAMULUS_SESSION_TIMEOUT", "30")  # nobody dies, and one that is slow keeps its runs
         yield request.param
         asyncio.run(close())
 

@@ -24,6 +24,8 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
 
+PATIENCE_SECONDS = 60.0
+
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[ManagedProcess]:
@@ -41,7 +43,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 def start(process: ManagedProcess, script: str, *, until: str = "") -> None:
     process.start([sys.executable, "-c", script])
-    assert process.wait_ready(lambda: until in process.log.read_text(), seconds=10)
+    assert process.wait_ready(lambda: until in process.log.read_text(), seconds=PATIENCE_SECONDS)
 
 
 def test_started_process_is_found_again_through_its_folder(process: ManagedProcess, tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_process_killed_from_outside_does_not_run(process: ManagedProcess) -> No
 
     os.kill(process.pid, signal.SIGKILL)
 
-    assert not process.wait_ready(lambda: False, seconds=10)
+    assert not process.wait_ready(lambda: False, seconds=PATIENCE_SECONDS)
     assert not process.running()
 
 
@@ -121,7 +123,7 @@ def test_pid_file_cut_short_by_a_crash_counts_as_not_running(process: ManagedPro
 def test_process_that_dies_early_is_not_ready_and_leaves_its_last_words(process: ManagedProcess) -> None:
     process.start([sys.executable, "-c", "print('port already in use'); raise SystemExit(1)"])
 
-    assert not process.wait_ready(lambda: False, seconds=10)
+    assert not process.wait_ready(lambda: False, seconds=PATIENCE_SECONDS)
 
     assert process.log_tail().endswith("port already in use")
 

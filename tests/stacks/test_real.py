@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
+PATIENCE_SECONDS = 60.0
+
 
 @pytest.fixture
 def stack(real_stack: RealStack) -> RealStack:
@@ -52,8 +54,9 @@ def run_cql(environment: dict[str, str], *statements: str) -> list[tuple[object,
     """Run the statements and return the rows of the last."""
     host, port = environment["CASSANDRA_CONTACT_POINTS"].split(":")
     policy = DCAwareRoundRobinPolicy(environment["CASSANDRA_DATACENTER"])
-    profiles = {EXEC_PROFILE_DEFAULT: ExecutionProfile(policy)}
-    with Cluster([host], port=int(port), execution_profiles=profiles, protocol_version=5) as cluster:
+    profiles = {EXEC_PROFILE_DEFAULT: ExecutionProfile(policy, request_timeout=PATIENCE_SECONDS)}
+    patience = {"connect_timeout": PATIENCE_SECONDS, "control_connection_timeout": PATIENCE_SECONDS}
+    with Cluster([host], port=int(port), execution_profiles=profiles, protocol_version=5, **patience) as cluster:
         session = cluster.connect()
         *_, rows = (list(session.execute(statement)) for statement in statements)
     return [tuple(row) for row in rows]

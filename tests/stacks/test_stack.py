@@ -48,7 +48,7 @@ class TwoServers(Stack):
             process=ManagedProcess(name, self.data_dir / name),
             prepare=prepare,
             answers=lambda port: not port_is_free(port),
-            ready_seconds=10,
+            ready_seconds=60,
             grace_seconds=1,
         )
 

@@ -35,6 +35,8 @@ from famulus.settings import Settings
 RUN_ID = RunId("two-owners")
 PARTITIONS = 4
 PATIENCE = 120.0
+"""Of a test with one owner."""
+LIFE_SECONDS = 600.0
 """Longer than any test: what is left over does not stay for ever."""
 BRANCHES = ("b1", "b2", "b3")
 BLUEPRINT = blueprint(
@@ -80,13 +82,13 @@ def registry(owner: str, folder: Path) -> Registry:
         return owner
 
     async def after_b1(ctx: NodeContext) -> str:
-        await eventually(lambda: ctx.has("b1_recorded"))
+        await eventually(lambda: ctx.has("b1_recorded"), within=LIFE_SECONDS)
         return await step(ctx)
 
     async def gated(ctx: NodeContext) -> str:
         (folder / f"{owner}.at-gate").touch()
-        await eventually((folder / f"{owner}.gate").exists, within=PATIENCE)
-        await eventually(lambda: ctx.has("b2_recorded"))
+        await eventually((folder / f"{owner}.gate").exists, within=LIFE_SECONDS)
+        await eventually(lambda: ctx.has("b2_recorded"), within=LIFE_SECONDS)
         return await step(ctx)
 
     made = Registry()
@@ -112,12 +114,12 @@ async def own(settings: Settings, folder: Path, stop: str) -> None:
         )
         engine = Engine(ports, registry(owner, folder), EngineOptions(worker=owner))
         await engine.catalog.register(parse_blueprint(BLUEPRINT))
-        await eventually((folder / f"{owner}.go").exists, within=PATIENCE)
+        await eventually((folder / f"{owner}.go").exists, within=LIFE_SECONDS)
         engine.assigned(range(PARTITIONS))
         await bus.send_job(RUN_ID, start_record(RUN_ID, BlueprintId("two-owners"), input={"given": 1}))
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(engine, bus))
-            await eventually(lambda: engine.runs.has_ended(RUN_ID), within=PATIENCE)
+            await eventually(lambda: engine.runs.has_ended(RUN_ID), within=LIFE_SECONDS)
             (folder / f"{owner}.ended").touch()
 
 
