@@ -67,6 +67,7 @@ class Graph:
     _round_predecessors: Mapping[tuple[NodeId, NodeId], tuple[NodeId, ...]]
     _controllers_after: Mapping[NodeId, tuple[NodeId, ...]]
     _scatters_of: Mapping[NodeId, tuple[NodeId, ...]]
+    _after_loops: Mapping[tuple[NodeId, NodeId], tuple[NodeId, ...]]
     step_names: Mapping[NodeId, str]
     """How nodes are called in the ids of steps whose own id could be taken for a round, an item or the like."""
     compensations: frozenset[NodeId]
@@ -146,6 +147,10 @@ class Graph:
     def told_at_once(self, node_id: NodeId) -> frozenset[NodeId]:
         """The successors that do not wait for the node's fallback when it fails, because they lead to the fallback."""
         return self._told_at_once.get(node_id, frozenset())
+
+    def comes_after_loops(self, fallback: NodeId, source: NodeId) -> tuple[NodeId, ...]:
+        """The controllers of loops that the fallback lies in, and that have to be left for this predecessor to come."""
+        return self._after_loops.get((fallback, source), ())
 
     def node(self, node_id: NodeId) -> Node:
         return self.nodes[node_id]
@@ -234,6 +239,7 @@ def build_graph(blueprint: Blueprint, digest: Digest) -> Graph:
         if topology.loops
         else {},
         _scatters_of=scatters,
+        _after_loops=_after_loops(topology, around, callers, predecessors, successors),
         step_names={
             node_id: quote(node_id, safe=_UNMISTAKABLE).replace("~", "%7E")  # which `quote` leaves alone
             for node_id in nodes
@@ -277,6 +283,37 @@ def _round_predecessors(
         for route in routes
         if (loop := topology.loops.get(route.source)) and route.index in loop.again and route.back
     }
+
+
+def _after_loops(
+    topology: Topology,
+    around: Mapping[NodeId, tuple[NodeId, ...]],
+    callers: Mapping[NodeId, tuple[NodeId, ...]],
+    predecessors: Mapping[NodeId, tuple[NodeId, ...]],
+    successors: Mapping[NodeId, tuple[NodeId, ...]],
+) -> dict[tuple[NodeId, NodeId], tuple[NodeId, ...]]:
+    """Of fallbacks that are called in rounds: the predecessors that lie behind the loop, with its controller."""
+    outside: defaultdict[NodeId, list[tuple[NodeId, NodeId]]] = defaultdict(list)
+    for fallback in (each for each, ids in callers.items() if ids):
+        for controller in around.get(fallback, ()):
+            loop = topology.loops[controller]
+            outside[controller] += [
+                (fallback, source)
+                for source in predecessors[fallback]
+                if source not in loop.body and not (source == controller and fallback in loop.entries)
+            ]
+    found: defaultdict[tuple[NodeId, NodeId], list[NodeId]] = defaultdict(list)
+    for controller, pairs in outside.items():
+        behind = {controller}
+        left = [controller] if pairs else []
+        while left:
+            onward = [each for each in successors[left.pop()] if each not in topology.loops[controller].inside]
+            left += [each for each in onward if each not in behind]
+            behind.update(onward)
+        for pair in pairs:
+            if pair[1] in behind:
+                found[pair].append(controller)
+    return {pair: tuple(controllers) for pair, controllers in found.items()}
 
 
 def _scatters(blueprint: Blueprint) -> dict[NodeId, tuple[NodeId, ...]]:

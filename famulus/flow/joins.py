@@ -48,7 +48,7 @@ def verdict_of(run: RunState, node_id: NodeId, counts: Arrivals, calls: Arrivals
     config = run.graph.node(node_id).config
     expected = len(run.predecessors(node_id))
     if calls.fired and run.rounds:
-        expected -= sum(_goes_round(run, source, node_id) for source in run.predecessors(node_id))
+        expected -= sum(_waits_for_loop(run, source, node_id) for source in run.predecessors(node_id))
     if run.rounds.get(node_id):
         return _round(counts, expected, busy=bool(run.busy.get(node_id)))
     verdict = decide(config.join, counts, expected=expected, needed=config.join_count) if expected else Verdict.SKIP
@@ -60,12 +60,13 @@ def verdict_of(run: RunState, node_id: NodeId, counts: Arrivals, calls: Arrivals
     return verdict
 
 
-def _goes_round(run: RunState, source: NodeId, node_id: NodeId) -> bool:
-    """Whether a predecessor is the controller of the round that the node is in, and leads to it at the end alone."""
-    if not run.rounds.get(source):
-        return False
-    loop, step = run.graph.loops[source], run.step_of(source)
-    return node_id in loop.body and node_id not in loop.entries and (step is None or step.is_live)
+def _waits_for_loop(run: RunState, source: NodeId, node_id: NodeId) -> bool:
+    """Whether a predecessor of a fallback comes only when the loop is left in a round of which the fallback is."""
+    for controller in run.graph.comes_after_loops(node_id, source):
+        step = run.step_of(source)
+        if run.rounds.get(controller) and (step is None or (source == controller and step.is_live)):
+            return True
+    return False
 
 
 def _round(counts: Arrivals, expected: int, *, busy: bool) -> Verdict:

@@ -63,9 +63,10 @@ CONSTRUCTS: dict[str, tuple[Json, Json]] = {
             once_more("c", "b"),
             "b > d > c",
             out_of("c", "e"),
-            "e > z",
+            out_of("c", "x"),
+            "x > e > z",
         ),
-        {"s": counts, "b": counts, "d": refuses, "e": echo, "z": echo},
+        {"s": counts, "b": counts, "d": refuses, "x": echo, "e": echo, "z": echo},
     ),
     "batch": (
         graph(

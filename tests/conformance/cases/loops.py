@@ -576,6 +576,28 @@ BODIES = [
         },
     ),
     Case(
+        claim="the fallback of a node of the body may lie farther behind the loop, and does not wait for its end",
+        spec="8, Fallback; 9",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            node("d", fallback="e"),
+            "s > c",
+            once_more("c", "b"),
+            "b > d > c",
+            out_of("c", "x"),
+            "x > e",
+        ),
+        nodes={"s": gives(1), "b": counts_up("i", 3), "d": outage(2, "D"), "x": echo, "e": counts_up("handled")},
+        initial={"go": True},
+        expect={
+            "status": "completed",
+            "executed": ["b", "c", "d", "e", "s", "x"],
+            "counts": {"b": 3, "c": 4, "d": 3, "e": 3},
+            "errors": [],
+            "skipped": [],
+        },
+    ),
+    Case(
         claim="a fallback is used in the rounds that need it",
         spec="8, Fallback; 9",
         blueprint=loop(node("d", fallback="f"), "b > d > g", "f", end="g"),
