@@ -36,7 +36,13 @@ def report(
         node_id: _output(step) for node_id, step in latest.items() if step.status is StepStatus.COMPLETED
     }
     outputs: dict[str, Any] = {**{str(node_id): value for node_id, value in run.outputs.items()}, **completed}
-    uses: dict[str, str] = {node.id: node.uses for node in blueprint.nodes}
+    scattered = {
+        node.id: step
+        for node in blueprint.nodes
+        if node.uses == "batch-scatter"
+        for step in by_node.get(node.id, ())
+        if step.status is StepStatus.COMPLETED and not step.is_handled
+    }
     return {
         "status": run.status.value if run.status in RUN_ENDED else AWAITING,
         "outputs": outputs,
@@ -55,8 +61,7 @@ def report(
         ),
         "batches": {
             node_id: [_output(item) for item in sorted(items[step.step_id], key=_index)]
-            for node_id, step in latest.items()
-            if uses.get(node_id) == "batch-scatter" and step.status is StepStatus.COMPLETED
+            for node_id, step in scattered.items()
         },
         "children": dict(children),
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.case import (
     Case,
+    Fresh,
     acts,
     counts_up,
     echo,
@@ -82,6 +83,18 @@ async def spoils_params(ctx: Any) -> Any:
 
 async def cancels_itself(ctx: Any) -> None:
     raise asyncio.CancelledError
+
+
+def list_in_first_round() -> Any:
+    rounds = iter((1, 2))
+
+    async def give(ctx: Any) -> Any:
+        number = next(rounds)
+        for key, value in (("first", number == 1), ("later", number == 2), ("go", number == 1)):
+            await ctx.set(key, value)
+        return [1, 2]
+
+    return give
 
 
 async def start_of_outer(ctx: Any) -> None:
@@ -1093,6 +1106,43 @@ ROUNDS = [
         nodes={**N, "b": counts_up("i", 2), "d": fails_until(2, "D"), "e": gives("end")},
         initial={"go": True},
         expect={"status": "completed", "counts": {"b": 2, "c": 3, "d": 2}, "attempts": {"d": 4}},
+    ),
+    Case(
+        claim="a batch that the last round did not reach is told of as the round left it that did",
+        spec="9; issue: batches is {scatter: outputs of its items}",
+        blueprint=graph(
+            loop_controller("c", "go"),
+            node("sc", "batch-scatter", {"workerUsesKey": "x", "gatherNodeId": "g"}, inputs="b"),
+            node("g", "batch-gather", {"gatherNodeId": "g"}),
+            "s > c",
+            once_more("c", "b"),
+            edge("b", "sc", condition="first"),
+            edge("b", "c", condition="later"),
+            "sc > g > c",
+            out_of("c", "e"),
+        ),
+        nodes={**N, "b": Fresh(list_in_first_round), "x": echo, "e": echo},
+        initial={"go": True},
+        expect={
+            "status": "completed",
+            "counts": {"b": 2, "c": 3},
+            "batches": {"sc": [1, 2]},
+            "outputs_has": {"g": [1, 2]},
+            "skipped": [],
+        },
+    ),
+    Case(
+        claim="a scatter that failed and has its fallback has no batch",
+        spec="8, Fallback; issue: batches is {scatter: outputs of its items}",
+        blueprint=graph(
+            node("sc", "batch-scatter", {"workerUsesKey": "x", "gatherNodeId": "g"}, inputs="items", fallback="f"),
+            node("g", "batch-gather", {"gatherNodeId": "g"}),
+            "f",
+            "sc > g",
+        ),
+        nodes={"x": echo, "f": gives("F")},
+        initial={"items": {"no": "list"}},
+        expect={"status": "completed", "batches": {}, "outputs": {"sc": None, "f": "F", "g": []}},
     ),
     Case(
         claim="what the last round did not reach keeps the output of the round that did",
