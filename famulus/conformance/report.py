@@ -36,6 +36,7 @@ def report(
         node_id: _output(step) for node_id, step in latest.items() if step.status is StepStatus.COMPLETED
     }
     outputs: dict[str, Any] = {**{str(node_id): value for node_id, value in run.outputs.items()}, **completed}
+    of_batches = [item for steps in items.values() for item in steps]
     scattered = {
         node.id: step
         for node in blueprint.nodes
@@ -55,7 +56,7 @@ def report(
             if any(step.attempt > 1 for step in steps)
         },
         "errors": _errors(run, by_node, items),
-        "awaiting": sorted(node_id for node_id, step in latest.items() if step.status in _WAITS),
+        "awaiting": sorted({step.node_id for step in (*latest.values(), *of_batches) if step.status in _WAITS}),
         "skipped": sorted(
             node_id for node_id, step in latest.items() if step.status is StepStatus.SKIPPED and not started[node_id]
         ),

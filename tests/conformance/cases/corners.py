@@ -699,6 +699,30 @@ CHILDREN = [
 
 WAITING = [
     Case(
+        claim="a batch waits while items of it do",
+        spec="9; 10; issue: awaiting are the ids of the nodes that wait",
+        blueprint=graph(
+            node("c", "batch-scatter", {"workerUsesKey": "wait", "gatherNodeId": "g"}, inputs="items"),
+            node("g", "batch-gather", {"gatherNodeId": "g"}),
+            "c > g",
+        ),
+        initial={"items": [1, 2]},
+        resume=[{"output": 5}],
+        expect={"status": "awaiting", "awaiting": ["c"], "executed": ["c"], "batches": {"c": [5, None]}},
+    ),
+    Case(
+        claim="a batch whose items waited is gathered when all have been resumed",
+        spec="9; 10",
+        blueprint=graph(
+            node("c", "batch-scatter", {"workerUsesKey": "wait", "gatherNodeId": "g"}, inputs="items"),
+            node("g", "batch-gather", {"gatherNodeId": "g"}),
+            "c > g",
+        ),
+        initial={"items": [1, 2]},
+        resume=[{"output": 5}, {"output": 6}],
+        expect={"status": "completed", "awaiting": [], "outputs_has": {"g": [5, 6]}},
+    ),
+    Case(
         claim="a resume of a node that nobody knows is refused, and the run waits on",
         spec="10: Refused ... run unchanged",
         blueprint=graph(W, "s > w > z"),
