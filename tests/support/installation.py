@@ -204,7 +204,9 @@ class Installation:
 
     def executions(self) -> list[Execution]:
         file = self.folder / "executions"
-        lines = [line.split("\t") for line in file.read_text().splitlines()] if file.exists() else []
+        # A line that is just being written over the end of a page may be seen in part.
+        whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
+        lines = [line.split("\t") for line in whole.splitlines()]
         return [Execution(run_id, step_id, int(attempt), int(pid)) for run_id, step_id, attempt, pid in lines]
 
     async def executed(self, at_least: int, *, by: Collection[Worker] = ()) -> None:
