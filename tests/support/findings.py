@@ -133,8 +133,9 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
 
 def effects_in(file: Path) -> Counter[str]:
     """How often each effect was asked for, by idempotency key."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    return Counter(line.split("\t")[0] for line in lines)
+    # A line that is just being written over the end of a page may be seen in part.
+    whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
+    return Counter(line.split("\t")[0] for line in whole.splitlines())
 
 
 def effects_by_run(effects: Mapping[str, int], run_ids: Iterable[str]) -> dict[str, dict[str, int]]:
