@@ -8,9 +8,13 @@ until that one thing is done: so however quick the workers are, it is done in th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import sqlite3
 import zlib
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,7 +126,7 @@ async def test_a_paused_worker_that_wakes_up_changes_nothing_that_others_finishe
     await eventually(lambda: _all_wait_at_the_gate(installation, run_ids), within=END_SECONDS, every=0.05)
     first, second = workers
 
-    first.send(signal.SIGSTOP)
+    await pause(first, installation)
     installation.open_gate()
     async with installation.records() as auditor:
         await auditor.ended(run_ids)
@@ -139,6 +143,27 @@ async def test_a_paused_worker_that_wakes_up_changes_nothing_that_others_finishe
         told = [(each["type"], each.get("step")) for each in shown["events"] if each["type"] != "step.inherited"]
         assert len(told) == len(set(told))
     assert second.problems() == []
+
+
+async def pause(worker: Worker, installation: Installation) -> None:
+    """Where it does not write to the file of SQLite: else nobody could until it goes on."""
+    while True:
+        worker.send(signal.SIGSTOP)
+        if await asyncio.to_thread(_can_be_written, Path(installation.environment["FAMULUS_SQLITE_PATH"])):
+            return
+        worker.send(signal.SIGCONT)
+
+
+def _can_be_written(database: Path) -> bool:
+    if not database.exists():  # the runs are elsewhere
+        return True
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
 
 
 def _all_wait_at_the_gate(installation: Installation, run_ids: Sequence[str]) -> bool:

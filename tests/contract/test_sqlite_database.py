@@ -98,6 +98,17 @@ async def test_a_locked_file_is_unavailable_until_it_is_released(
         assert await epochs.take() == 1
 
 
+async def test_a_file_that_somebody_else_writes_for_long_is_opened_and_read(tmp_path: Path) -> None:
+    file = tmp_path / "famulus.db"
+    async with SqliteDatabase(file) as database:
+        assert await SqliteEpochs(database).take() == 1
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with SqliteDatabase(file) as database:
+            assert await SqliteRunStore(database).load(RunId("r")) is None
+
+
 async def test_a_full_disk_is_unavailable_until_there_is_room(tmp_path: Path) -> None:
     async with SqliteDatabase(tmp_path / "famulus.db") as database:
         blueprints = SqliteBlueprintStore(database)

@@ -171,9 +171,11 @@ def _enable_wal(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection) == len(MIGRATIONS):
+        return  # whoever only reads waits for nobody who writes
     # The version is read inside the transaction, so that of several processes one migrates and the others see it done.
     with _transaction(connection):
-        version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
+        version = _version(connection)
         if version > len(MIGRATIONS):
             raise TerminalError(
                 f"the database {path} has schema version {version}, this famulus knows {len(MIGRATIONS)}: upgrade it"
@@ -182,6 +184,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in _statements(files(__package__).joinpath(script).read_text(encoding="utf-8")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()["user_version"])
 
 
 @contextmanager
