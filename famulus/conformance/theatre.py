@@ -117,12 +117,16 @@ class Play:
             or _is_between(known)
         ):
             await self._wait()
+        elif not await self._still_stands(known):
+            pass
         elif self._left:
-            await self._resume(self._left.pop(0))
+            # Refused is what stood still before and after: else it was looked for in the middle of a step.
+            if await self._resume(self._left[0]) or await self._still_stands(known):
+                self._left.pop(0)
         elif any(due_at < self._theatre.now() + HORIZON_SECONDS for run in known for due_at in run.timers.values()):
             await self._wait()
         else:
-            return await self._still_stands(known)
+            return True
         return False
 
     async def _still_stands(self, runs: Sequence[RunState]) -> bool:
@@ -157,10 +161,11 @@ class Play:
 
     # -- from outside ------------------------------------------------------------------------------------------------
 
-    async def _resume(self, entry: Mapping[str, Any]) -> None:
+    async def _resume(self, entry: Mapping[str, Any]) -> bool:
+        """Whether anything of the name waits."""
         found = await self._awaiting(self._run_id, entry.get("node"))
         if found is None:
-            return  # refused: nothing of the name waits
+            return False
         run_id, step = found
         fields = {"output": entry["output"]} if "output" in entry else {}
         if entry.get("action"):
@@ -168,6 +173,7 @@ class Play:
         seen = await self._theatre.store.events(run_id, limit=EVENTS_MOST)
         await self._command(run_id, "resume", step_id=step.step_id, **fields)
         await self._answered(run_id, after=seen[-1].seq)
+        return True
 
     async def _answered(self, run_id: RunId, *, after: int) -> None:
         """Wait until it is recorded what became of a resume: a look before that would find the step waiting still."""
