@@ -87,6 +87,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._run, name=f"proxy of {target}", daemon=True)
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._open = {direction: asyncio.Event() for direction in Direction}
         self._delays = dict.fromkeys(Direction, 0.0)
         self._losses: dict[Direction, Loss | None] = dict.fromkeys(Direction)
@@ -253,8 +254,14 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Either side has gone, or the proxy ends: a cancelled handler would be reported by asyncio.
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await self._serve(reader, writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)  # when a connection is lost, asyncio lets go of who serves it
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            self._serving.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = self._wire()
@@ -321,12 +328,12 @@ class Proxy:
             if (early := due - self._loop.time()) > 0:
                 await asyncio.sleep(early)
             await self._open[direction].wait()
-            if direction in connection.silent:
-                continue  # not even the end arrives
             if not data:
-                self._half_close(writer)
+                if direction not in connection.silent:
+                    self._half_close(writer)
                 return
-            await self._pass(connection, data, writer, direction)
+            if direction not in connection.silent:
+                await self._pass(connection, data, writer, direction)
 
     async def _pass(
         self, connection: _Connection, data: bytes, writer: asyncio.StreamWriter, direction: Direction
