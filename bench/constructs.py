@@ -187,7 +187,7 @@ async def measure_waiting(site: Site, plan: Plan, options: argparse.Namespace) -
             burst = new_runs(min(BURST, options.waiting - len(run_ids)))
             run_ids += burst
             await scene.start(burst, "waiting")
-            waiting += await _reached(scene, burst, "waiting", seconds=deadline - time.monotonic())
+            waiting += await _reached(scene, burst, "waiting", seconds=plan.bound_seconds)
             if waiting * SAMPLES >= options.waiting * len(samples):
                 samples.append(await _sample(scene, waiting))
         resumed = run_ids[:: max(1, len(run_ids) // RESUMED)]
