@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from famulus.blueprint.expressions import Expression, Language, compile_expression
 from famulus.blueprint.loops import CONTINUE, CONTROLLER, Loop
+from famulus.blueprint.reach import reached
 from famulus.blueprint.standins import told_at_once
 from famulus.blueprint.topology import Topology, topology_of
 from famulus.errors import BlueprintError, ExpressionError
@@ -304,14 +305,9 @@ def _after_loops(
             ]
     found: defaultdict[tuple[NodeId, NodeId], list[NodeId]] = defaultdict(list)
     for controller, pairs in outside.items():
-        behind = {controller}
-        left = [controller] if pairs else []
-        while left:
-            onward = [each for each in successors[left.pop()] if each not in topology.loops[controller].inside]
-            left += [each for each in onward if each not in behind]
-            behind.update(onward)
+        behind = reached(successors[controller], successors, stop=topology.loops[controller].inside) if pairs else ()
         for pair in pairs:
-            if pair[1] in behind:
+            if pair[1] == controller or pair[1] in behind:
                 found[pair].append(controller)
     return {pair: tuple(controllers) for pair, controllers in found.items()}
 

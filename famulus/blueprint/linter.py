@@ -15,6 +15,7 @@ from famulus.blueprint.expressions import CEL_PREFIX, Language, PathExpression, 
 from famulus.blueprint.graph import expression_language
 from famulus.blueprint.issues import Issue
 from famulus.blueprint.model import Blueprint, Node
+from famulus.blueprint.reach import reached
 from famulus.blueprint.secret_names import secret_name
 from famulus.blueprint.secret_refs import secret_refs
 from famulus.blueprint.subject import NodeRule, Rule, Subject
@@ -78,13 +79,7 @@ def _led_to(blueprint: Blueprint, starts: Collection[NodeId]) -> frozenset[NodeI
     following: defaultdict[NodeId, list[NodeId]] = defaultdict(list)
     for edge in blueprint.edges:
         following[edge.source].append(edge.target)
-    found = set(starts)
-    left = list(starts)
-    while left:
-        onward = set(following[left.pop()]) - found
-        found |= onward
-        left += onward
-    return frozenset(found)
+    return reached(starts, following)
 
 
 def _missing_implementation(subject: Subject, node: Node, path: str) -> Iterator[Issue]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from famulus.blueprint.circles import circles
+from famulus.blueprint.reach import reached
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -120,7 +121,8 @@ class _Finder:
             for index, edge in self._outgoing[head]
             if edge.action == CONTINUE or (edge.action is None and edge.condition and edge.target in circle)
         }
-        body = self._reached(again.values(), stop={head, *around})
+        entered = (node_id for node_id in again.values() if node_id in self._following)
+        body = reached(entered, self._following, stop={head, *around})
         return Loop(
             controller=head,
             around=around,
@@ -131,14 +133,3 @@ class _Finder:
             entries=frozenset(target for target in again.values() if target in body),
             back=tuple(n for n in self._order if n in body and head in self._following.get(n, ())),
         )
-
-    def _reached(self, starts: Iterable[NodeId], *, stop: Collection[NodeId]) -> frozenset[NodeId]:
-        reached: set[NodeId] = set()
-        left = [node_id for node_id in starts if node_id in self._following]
-        while left:
-            node_id = left.pop()
-            if node_id in stop or node_id in reached:
-                continue
-            reached.add(node_id)
-            left += self._following.get(node_id, ())
-        return frozenset(reached)

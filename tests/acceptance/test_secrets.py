@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 from support.documents import blueprint
 from support.installation import END_SECONDS, PARTITIONS, Installation
+from support.logs import records_so_far
 from support.world import eventually
 
 from famulus.adapters.cassandra.connection import connect
@@ -117,13 +118,8 @@ async def _records(installation: Installation) -> AsyncIterator[bytes]:
     async with consumer:
         topics = [f"{installation.name}.{topic}" for topic in ("jobs", "items", "events", "dead")]
         known = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
-        consumer.assign(known)
-        for partition in known:
-            # Not `end_offsets`: Tansu may leave the last records out until the next one is written.
-            while (end := consumer.highwater(partition)) is None or await consumer.position(partition) < end:
-                for records in (await consumer.getmany(timeout_ms=500)).values():
-                    for record in records:
-                        yield repr((record.key, record.value, record.headers)).encode()
+        async for record in records_so_far(consumer, known):
+            yield repr((record.key, record.value, record.headers)).encode()
 
 
 async def _valkey(servers: Mapping[str, str], namespace: str) -> bytes:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from support.files import whole_lines
+from support.logs import records_so_far
 
 from famulus.adapters.kafka.bus import open_producer
 from famulus.adapters.kafka.topics import TopicSpec, ensure_topics
@@ -143,8 +145,7 @@ class Cluster:
         return [name for name, _ in self.notes(kind)]
 
     def _all_notes(self) -> list[tuple[str, str, int]]:
-        file = self.folder / "notes"
-        words = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        words = [line.split() for line in whole_lines(self.folder / "notes")]
         return [(kind, name, int(pid)) for kind, name, pid in words]
 
     async def committed(self, partition: int = 0) -> int:
@@ -166,15 +167,8 @@ class Cluster:
         )
         await consumer.start()
         try:
-            tp = TopicPartition(topic, partition)
-            consumer.assign([tp])
-            records: list[Any] = []
             async with asyncio.timeout(DEADLINE_SECONDS):
-                # Not `end_offsets`: Tansu may leave the last records out until the next one is written.
-                while (end := consumer.highwater(tp)) is None or await consumer.position(tp) < end:
-                    for fetched in (await consumer.getmany(timeout_ms=500)).values():
-                        records += fetched
-            return records
+                return [record async for record in records_so_far(consumer, [TopicPartition(topic, partition)])]
         finally:
             await consumer.stop()
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.epochs import take_among_others
 
 from famulus.adapters.cassandra import (
     CassandraBlueprintStore,
@@ -350,19 +351,9 @@ async def test_workers_that_start_at_once_take_different_epochs(
     async with opened(contact_points) as another:
         workers = [CassandraEpochs(each, namespace=namespace) for each in (database, another) for _ in range(10)]
 
-        taken = await asyncio.gather(*(take_among_others(worker) for worker in workers))
+        taken = await asyncio.gather(*(take_among_others(worker, within=120) for worker in workers))
 
     assert len(set(taken)) == len(workers)
-
-
-async def take_among_others(epochs: CassandraEpochs) -> Epoch:
-    """Of transactions that meet, Cassandra may give one up; then it is to be called again."""
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                return await epochs.take()
-            except StoreUnavailableError:
-                await asyncio.sleep(0.01)
 
 
 async def test_an_epoch_whose_answer_was_lost_is_skipped(

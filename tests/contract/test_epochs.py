@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from famulus.errors import StoreUnavailableError
+from support.epochs import take_among_others
 
 if TYPE_CHECKING:
     from conftest import Backend
-
-    from famulus.ids import Epoch
-    from famulus.ports import Epochs
 
 
 async def test_each_epoch_is_higher_than_the_one_before(backend: Backend, namespace: str) -> None:
@@ -35,7 +32,7 @@ async def test_no_epoch_is_taken_twice_at_once(backend: Backend, namespace: str)
     clients = [await backend.epochs(namespace), await backend.epochs(namespace)]
 
     async def take_in_turn(at: int) -> list[int]:
-        return [await take_among_others(clients[at % 2]) for _ in range(4)]
+        return [await take_among_others(clients[at % 2], within=60) for _ in range(4)]
 
     turns = await asyncio.gather(*(take_in_turn(at) for at in range(8)))
 
@@ -44,16 +41,6 @@ async def test_no_epoch_is_taken_twice_at_once(backend: Backend, namespace: str)
         assert turn == sorted(turn)
     highest = max(epoch for turn in turns for epoch in turn)
     assert await clients[0].take() > highest
-
-
-async def take_among_others(epochs: Epochs) -> Epoch:
-    """As the port says: call again. Of transactions that meet, Cassandra may give one up."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return await epochs.take()
-            except StoreUnavailableError:
-                await asyncio.sleep(0.01)
 
 
 async def test_namespaces_count_for_themselves(backend: Backend, namespace: str) -> None:

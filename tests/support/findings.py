@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from support.files import whole_lines
 from support.shapes import Shape
 from support.world import eventually
 
@@ -133,9 +134,7 @@ async def open_records(settings: Settings) -> AsyncIterator[Records]:
 
 def effects_in(file: Path) -> Counter[str]:
     """How often each effect was asked for, by idempotency key."""
-    # A line that is just being written over the end of a page may be seen in part.
-    whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
-    return Counter(line.split("\t")[0] for line in whole.splitlines())
+    return Counter(line.split("\t")[0] for line in whole_lines(file))
 
 
 def effects_by_run(effects: Mapping[str, int], run_ids: Iterable[str]) -> dict[str, dict[str, int]]:

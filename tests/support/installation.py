@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.audited import assert_well
+from support.files import whole_lines
 from support.servers import foreign_environment, settings_of
 from support.workers import Worker
 from support.world import blueprint, eventually
@@ -203,10 +204,7 @@ class Installation:
     # -- what happened -------------------------------------------------------------------------------------------------
 
     def executions(self) -> list[Execution]:
-        file = self.folder / "executions"
-        # A line that is just being written over the end of a page may be seen in part.
-        whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
-        lines = [line.split("\t") for line in whole.splitlines()]
+        lines = [line.split("\t") for line in whole_lines(self.folder / "executions")]
         return [Execution(run_id, step_id, int(attempt), int(pid)) for run_id, step_id, attempt, pid in lines]
 
     async def executed(self, at_least: int, *, by: Collection[Worker] = ()) -> None:

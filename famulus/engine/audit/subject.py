@@ -49,7 +49,6 @@ class Subject:
     steps: dict[StepId, StepState] = field(default_factory=dict)
     stored: dict[StepId, StepRow] = field(default_factory=dict)
     """The rows of the steps."""
-    """Of the rows of steps."""
     writes: list[ContextWrite] = field(default_factory=list)
     events: list[Told] = field(default_factory=list)
     of_step: dict[StepId, list[Told]] = field(default_factory=dict)

@@ -64,19 +64,19 @@ async def test_nothing_to_wait_for_takes_no_time() -> None:
     assert clock.now() == START
 
 
+async def chain(steps: list[int]) -> None:
+    for number in range(500):
+        await asyncio.sleep(0)
+        steps.append(number)
+
+
 async def test_it_stands_still_only_when_a_long_chain_has_come_to_its_end() -> None:
-    steps = 0
+    steps: list[int] = []
 
-    async def chain() -> None:
-        nonlocal steps
-        for _ in range(500):
-            await asyncio.sleep(0)
-            steps += 1
-
-    task = asyncio.create_task(chain())
+    task = asyncio.create_task(chain(steps))
     assert await stand_still()
 
-    assert steps == 500
+    assert len(steps) == 500
     await task
 
 
@@ -93,18 +93,12 @@ async def test_what_turns_round_and_round_is_given_up() -> None:
 
 async def test_others_who_ask_whether_it_stands_still_do_not_keep_it_from_that() -> None:
     """Each would otherwise be what the others see go on, until all give up."""
-    steps = 0
-
-    async def chain() -> None:
-        nonlocal steps
-        for _ in range(500):
-            await asyncio.sleep(0)
-            steps += 1
+    steps: list[int] = []
 
     async def asks() -> tuple[bool, int]:
-        return await stand_still(), steps
+        return await stand_still(), len(steps)
 
-    task = asyncio.create_task(chain())
+    task = asyncio.create_task(chain(steps))
 
     assert await asyncio.gather(*(asks() for _ in range(20))) == [(True, 500)] * 20
     assert await stand_still()
